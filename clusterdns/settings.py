@@ -1,0 +1,31 @@
+"""What the command line decides; passed down, never imported as state."""
+
+import msgspec
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """One process's settings."""
+
+    corefile: str = ""
+    """Path of the Corefile; empty: `./Corefile` if there is one, else the built-in default."""
+
+    port: int = 53
+    """Port of server blocks whose key gives none."""
+
+    level: str = "info"
+    """Least severe level of the program log: debug, info, warning or error."""
+
+    text: str = ""
+    """A Corefile's text, instead of a path."""
+
+    quiet: bool = False
+    """Leave out the lines that say what is served."""
+
+
+DEFAULT_COREFILE = """\
+.:{port} {{
+    whoami
+    log
+}}
+"""
+"""CoreDNS's default, for when there is no Corefile."""

@@ -1,0 +1,227 @@
+"""The one encoder: decided replies to bytes. It alone knows compression, EDNS, size limits and TC."""
+
+from struct import Struct
+
+import msgspec
+
+from clusterdns.wire.codes import Type
+from clusterdns.wire.query import AA, CD, HEADER_SIZE, QR, RA, RD, TC, Request
+from clusterdns.wire.records import Names, Rdata, Relay, Reply, Response, RRset, Section
+from clusterdns.wire.survey import unpack
+
+# RFC 1035 4.2.1, and RFC 6891 6.2.3: a smaller advertised payload means this one.
+MIN_PAYLOAD = 512
+# What our own OPT offers to receive: a datagram this large fits one IPv6 packet of 1,280 octets on any path.
+OUR_PAYLOAD = 1232
+# RFC 1035 4.2.2: the length prefix of TCP
+MAX_MESSAGE = 65535
+# RFC 1035 4.1.4: a compression pointer has 14 bits
+_POINTER_REACH = 0x4000
+_OPCODE_RD_CD = 0x7800 | RD | CD
+
+# The types `loadbalance` rotates. Only those of fixed size can be rotated in an encoded reply.
+_ROTATED = frozenset({Type.A, Type.AAAA, Type.MX})
+_SLICED = frozenset({Type.A, Type.AAAA})
+
+_HEADER = Struct("!HHHHHH")
+_RECORD = Struct("!HHIH")
+_OPT = Struct("!BHHIH")
+
+
+class Run(msgspec.Struct, frozen=True, gc=False):
+    """`count` records of `size` octets each, from offset `start` of the message, that may take turns."""
+
+    start: int
+    size: int
+    count: int
+
+
+class Encoded(msgspec.Struct, frozen=True, gc=False):
+    """A message, and where in it records may be rotated."""
+
+    wire: bytes
+    runs: tuple[Run, ...] = ()
+
+
+def udp_limit(request: Request, cap: int) -> int:
+    """Octets a UDP reply may have: what the client takes, at least 512, and never more than `cap`."""
+    return min(max(request.payload, MIN_PAYLOAD), cap)
+
+
+def encode(request: Request, reply: Reply, limit: int = MAX_MESSAGE, turn: int = 0, recursive: bool = False) -> Encoded:
+    """`reply` to `request` as a message of at most `limit` octets.
+
+    Whole records are left out from the end until it fits; TC is set when one of them was not merely additional
+    (RFC 2181 section 9). `turn` rotates the address records of a reply that asks for it. `recursive` sets RA.
+    """
+    if isinstance(reply, Relay):
+        relayed = None if reply.rotate else _relay(request, reply)
+        if relayed is not None and len(relayed) <= limit:
+            return Encoded(relayed)
+        reply = unpack(reply)
+    writer = _Writer(request)
+    runs = writer.section(reply.answer, turn if reply.rotate else 0, reply.rotate)
+    writer.section(reply.authority)
+    writer.section(reply.additional)
+    if len(writer.out) + writer.opt_size > limit:
+        return _cut(request, reply, limit, turn, recursive)
+    counts = (_count(reply.answer), _count(reply.authority), _count(reply.additional))
+    return Encoded(writer.finish(reply, counts, recursive), runs)
+
+
+def refuse(packet: bytes, rcode: int, question_end: int = 0) -> bytes:
+    """The reply to a packet that is no query we serve: its question echoed where it could be read."""
+    flags = QR | (packet[2] << 8 | packet[3]) & (0x7800 | RD) | rcode & 0xF
+    opt = _OPT.pack(0, Type.OPT, OUR_PAYLOAD, rcode >> 4 << 24, 0) if rcode > 0xF else b""
+    head = _HEADER.pack(packet[0] << 8 | packet[1], flags, 1 if question_end else 0, 0, 0, 1 if opt else 0)
+    return head + packet[HEADER_SIZE : question_end or HEADER_SIZE] + opt
+
+
+def _count(section: Section) -> int:
+    return sum([len(rrset.rdatas) for rrset in section])
+
+
+def _relay(request: Request, relay: Relay) -> bytes | None:
+    """The upstream's octets with our id, the client's spelling and our OPT; None when its OPT is in the way."""
+    wire = relay.wire
+    if relay.opt_at and relay.opt_end != len(wire):
+        return None
+    _, flags, _, answers, authorities, additionals = _HEADER.unpack_from(wire)
+    flags = flags & ~(0x7800 | RD | CD | 0xF) | request.flags & _OPCODE_RD_CD | relay.rcode & 0xF
+    body = wire[HEADER_SIZE + len(request.question) : relay.opt_at or len(wire)]
+    opt = _opt(request, relay.rcode)
+    additionals += bool(opt) - bool(relay.opt_at)
+    return _HEADER.pack(request.id, flags, 1, answers, authorities, additionals) + request.question + body + opt
+
+
+def _opt(request: Request, rcode: int) -> bytes:
+    """RFC 6891 6.1.1: a reply carries OPT exactly when the query did."""
+    if not request.query.edns:
+        return b""
+    return _OPT.pack(0, Type.OPT, OUR_PAYLOAD, rcode >> 4 << 24 | request.query.do << 15, 0)
+
+
+def _rotated(rrset: RRset, turn: int) -> tuple[Rdata, ...]:
+    if rrset.rtype not in _ROTATED:
+        return rrset.rdatas
+    first = turn % len(rrset.rdatas)
+    return rrset.rdatas[first:] + rrset.rdatas[:first]
+
+
+class _Writer:
+    """One message being written: octets, and where each name suffix was written first."""
+
+    __slots__ = ("_seen", "opt_size", "out", "query", "request")
+
+    def __init__(self, request: Request) -> None:
+        self.request, self.query = request, request.query
+        self.out = bytearray(HEADER_SIZE)
+        self.out += request.question
+        self.opt_size = 11 if request.query.edns else 0
+        self._seen: dict[bytes, int] = {}
+
+    def section(self, section: Section, turn: int = 0, rotate: bool = False) -> tuple[Run, ...]:
+        """Write all records; returns the runs that may be rotated later."""
+        runs = []
+        for rrset in section:
+            rdatas = _rotated(rrset, turn) if turn else rrset.rdatas
+            if rrset.rtype in _SLICED:
+                run = self._addresses(rrset, rdatas)
+                if rotate and run.count > 1:
+                    runs.append(run)
+            else:
+                for rdata in rdatas:
+                    self.record(rrset, rdata)
+        return tuple(runs)
+
+    def _addresses(self, rrset: RRset, rdatas: tuple[Rdata, ...]) -> Run:
+        """Address records differ in their last octets only: one join writes them all."""
+        out, at = self.out, len(self.out)
+        self.name(rrset.owner)
+        size = 4 if rrset.rtype == Type.A else 16
+        fixed = _RECORD.pack(rrset.rtype, rrset.rclass, rrset.ttl, size)
+        if len(out) - at == 2:
+            head = bytes(out[at:]) + fixed
+            del out[at:]
+            out += head + head.join(rdatas)  # type: ignore[arg-type]
+            return Run(at, len(head) + size, len(rdatas))
+        # The owner was written in full: the other records point at it, so the first is longer than they are
+        out += fixed + rdatas[0]  # type: ignore[operator]
+        for rdata in rdatas[1:]:
+            self.record(rrset, rdata)
+        return Run(at, 0, 1)
+
+    def record(self, rrset: RRset, rdata: Rdata) -> None:
+        out = self.out
+        self.name(rrset.owner)
+        if isinstance(rdata, Names):
+            out += _RECORD.pack(rrset.rtype, rrset.rclass, rrset.ttl, 0)
+            at = len(out)
+            out += rdata.head
+            for name in rdata.names:
+                self.name(name, rdata.compress)
+            out += rdata.tail
+            out[at - 2 : at] = (len(out) - at).to_bytes(2, "big")
+        else:
+            out += _RECORD.pack(rrset.rtype, rrset.rclass, rrset.ttl, len(rdata)) + rdata
+
+    def fits(self, rrset: RRset, rdata: Rdata, room: int) -> bool:
+        """Write a record, or roll it back when the message then has more than `room` octets."""
+        before = len(self.out)
+        self.record(rrset, rdata)
+        if len(self.out) <= room:
+            return True
+        del self.out[before:]
+        return False
+
+    def name(self, name: bytes, compress: bool = True) -> None:
+        """Write a name, its longest suffix that stands in the message already as a pointer (RFC 1035 4.1.4)."""
+        out, seen, qname = self.out, self._seen, self.query.name
+        if compress and name == qname and len(name) > 1:
+            out += b"\xc0\x0c"
+            return
+        at = 0
+        while length := name[at]:
+            suffix = name[at:]
+            pointer = seen.get(suffix, 0) or self._in_question(suffix)
+            if pointer and compress:
+                out += (0xC000 | pointer).to_bytes(2, "big")
+                return
+            if not pointer and len(out) < _POINTER_REACH:
+                seen[suffix] = len(out)
+            out += name[at : at + 1 + length]
+            at += 1 + length
+        out.append(0)
+
+    def _in_question(self, suffix: bytes) -> int:
+        """Offset of a suffix of the question's name, 0 when it is none."""
+        query = self.query
+        if query.name.endswith(suffix):
+            edge = len(query.name) - len(suffix)
+            if edge in query.starts:
+                return HEADER_SIZE + edge
+        return 0
+
+    def finish(self, reply: Response, counts: tuple[int, int, int], recursive: bool, flags: int = 0) -> bytes:
+        request = self.request
+        opt = _opt(request, reply.rcode)
+        flags |= QR | request.flags & _OPCODE_RD_CD | reply.rcode & 0xF
+        flags |= (AA if reply.aa else 0) | (RA if reply.ra or recursive else 0)
+        answers, authorities, additionals = counts
+        _HEADER.pack_into(self.out, 0, request.id, flags, 1, answers, authorities, additionals + bool(opt))
+        return bytes(self.out) + opt
+
+
+def _cut(request: Request, reply: Response, limit: int, turn: int, recursive: bool) -> Encoded:
+    """As many whole records as fit, in order; the first that does not fit ends the message."""
+    writer = _Writer(request)
+    room = limit - writer.opt_size
+    counts, full = [0, 0, 0], False
+    for index, section in enumerate((reply.answer, reply.authority, reply.additional)):
+        turn = turn if reply.rotate and not index else 0
+        for rrset in section:
+            for rdata in _rotated(rrset, turn):
+                full = full or not writer.fits(rrset, rdata, room)
+                counts[index] += not full
+    missing = counts[0] < _count(reply.answer) or counts[1] < _count(reply.authority)
+    return Encoded(writer.finish(reply, (counts[0], counts[1], counts[2]), recursive, TC if missing else 0))
