@@ -1,0 +1,156 @@
+"""The command line: `serve`, `check`, `demo`, and CoreDNS's own flags without a subcommand."""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from clusterdns import __version__
+from clusterdns.errors import ClusterDNSError, ConfigErrors
+from clusterdns.net.machine import Machine
+from clusterdns.roles.load import load
+from clusterdns.roles.output import LineWriter, set_up_logging
+from clusterdns.roles.solo import Solo, serve
+from clusterdns.settings import Settings
+
+LEVELS = ("debug", "info", "warning", "error")
+# Mistakes shown at once; a file with more is not the file that was meant
+MAX_SHOWN = 50
+
+DEMO_ADDRESS, DEMO_PORT = "127.0.0.1", 1053
+_DEMO_COREFILE = """\
+.:{port} {{
+    bind {address}
+    errors
+    kubernetes cluster.local in-addr.arpa ip6.arpa {{
+        manifests {manifests}
+        pods insecure
+        ttl 5
+    }}
+    loadbalance
+}}
+"""
+_DEMO_QUERIES = (
+    ("a Service with a ClusterIP", "web.default.svc.cluster.local A"),
+    ("a headless Service: one address for each pod", "db.data.svc.cluster.local A"),
+    ("the named port of a headless Service", "_sql._tcp.db.data.svc.cluster.local SRV"),
+    ("an ExternalName, followed to where it points", "docs.default.svc.cluster.local A"),
+    ("a name from an address", "-x 10.244.1.11"),
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Returns the exit status: 0, or 1 for a failed start or a bad Corefile."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    if not args or args[0] not in ("serve", "check", "demo", "-h", "--help", "--version"):
+        # A stock Deployment starts CoreDNS with flags alone: ["-conf", "/etc/coredns/Corefile"]
+        args.insert(0, "serve")
+    options = _parser().parse_args(args)
+    try:
+        return _COMMANDS[options.command](options)
+    except ConfigErrors as errors:
+        shown = [str(error) for error in errors.errors[:MAX_SHOWN]]
+        more = len(errors.errors) - len(shown)
+        _fail(*shown, *([f"and {more} more mistakes"] if more else []))
+    except ClusterDNSError as error:
+        _fail(str(error))
+    return 1
+
+
+def _serve(options: argparse.Namespace) -> int:
+    if options.show_version:
+        print(f"clusterdns-{__version__}")
+        return 0
+    settings = Settings(options.conf or "", options.dns_port, options.log_level, options.quiet)
+    return _run(settings)
+
+
+def _check(options: argparse.Namespace) -> int:
+    settings = Settings(options.conf or "", options.dns_port)
+    config = load(settings, Machine(), lambda _: None)
+    for warning in config.shared.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    zones = [f"{zone}:{listener.port}" for listener in config.listeners for zone in listener.zones]
+    print(f"{settings.corefile or 'Corefile'} is good: it serves {', '.join(zones)}")
+    return 0
+
+
+def _demo(options: argparse.Namespace) -> int:
+    text = _DEMO_COREFILE.format(address=DEMO_ADDRESS, port=DEMO_PORT, manifests=_demo_manifests())
+
+    def greet(_: Solo) -> None:
+        print(f"A cluster's DNS from manifests, on {DEMO_ADDRESS}:{DEMO_PORT}. Ask it from another terminal:\n")
+        for what, question in _DEMO_QUERIES:
+            print(f"  dig @{DEMO_ADDRESS} -p {DEMO_PORT} +noall +answer {question}   # {what}")
+        print("\nCtrl-C stops it.", flush=True)
+
+    return _run(Settings(quiet=True, text=text), greet)
+
+
+def _demo_manifests() -> Path:
+    """Installed beside the package, or in the checkout."""
+    package = Path(__file__).parent
+    installed = package / "demo"
+    return installed if installed.is_dir() else package.parent / "config" / "demo"
+
+
+def _run(settings: Settings, ready: Callable[[Solo], None] = lambda _: None) -> int:
+    writer = LineWriter()
+    set_up_logging(settings.level, writer.write)
+    try:
+        asyncio.run(serve(settings, writer.write, ready))
+    finally:
+        writer.close()
+    return 0
+
+
+_COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {"serve": _serve, "check": _check, "demo": _demo}
+
+
+def _fail(*lines: str) -> None:
+    for line in lines:
+        print(f"clusterdns: {line}", file=sys.stderr)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "clusterdns", description="A DNS server for Kubernetes clusters.", allow_abbrev=False
+    )
+    parser.add_argument("--version", action="version", version=f"clusterdns-{__version__}")
+    commands = parser.add_subparsers(dest="command", required=True)
+    serving = commands.add_parser("serve", help="answer queries as a Corefile says", allow_abbrev=False)
+    _add_corefile(serving)
+    serving.add_argument("--workers", type=_workers, default=0, metavar="0", help="0: all in one process")
+    serving.add_argument("--log-level", choices=LEVELS, default="info", help="least severe level of the program log")
+    serving.add_argument("-quiet", "--quiet", action="store_true", help="do not say at the start what is served")
+    serving.add_argument("-version", "--version", dest="show_version", action="store_true", help="show the version")
+    checking = commands.add_parser("check", help="load a Corefile and report every mistake", allow_abbrev=False)
+    _add_corefile(checking)
+    commands.add_parser("demo", help=f"serve a small cluster on {DEMO_ADDRESS}:{DEMO_PORT}", allow_abbrev=False)
+    return parser
+
+
+def _add_corefile(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-c", "--conf", "-conf", metavar="FILE", help="Corefile (default: ./Corefile, else built in)")
+    parser.add_argument(
+        "--dns-port",
+        "-dns.port",
+        "-p",
+        type=_port,
+        default=53,
+        metavar="N",
+        help="port of keys without one (default 53)",
+    )
+
+
+def _port(text: str) -> int:
+    if text.isascii() and text.isdigit() and int(text) < 65536:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"a port from 0 to 65535, not {text!r}")
+
+
+def _workers(text: str) -> int:
+    if text == "0":
+        return 0
+    raise argparse.ArgumentTypeError(f"this version has only 0, everything in one process, not {text!r}")

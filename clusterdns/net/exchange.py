@@ -1,0 +1,138 @@
+"""Does what `upstream.flights` decides: sends, receives, times out, and turns to TCP for truncated replies."""
+
+import asyncio
+import ssl
+
+from clusterdns.errors import UpstreamError
+from clusterdns.net.entropy import Entropy
+from clusterdns.net.pool import Pool, Port
+from clusterdns.upstream.flights import Flight, Flights, Waiter, accept, failure, wants_next
+from clusterdns.upstream.group import Group, Transport, Upstream
+from clusterdns.wire.query import Query
+from clusterdns.wire.records import Relay
+from clusterdns.wire.survey import is_truncated
+
+# Seconds between looks at what has timed out: a try of 2 s ends at most 2 % late.
+_TICK = 0.05
+
+
+class Exchange:
+    """All exchanges with upstreams of one process."""
+
+    def __init__(self, entropy: Entropy) -> None:
+        self.entropy = entropy
+        self.mismatches = 0
+        self._loop = asyncio.get_running_loop()
+        self._flights = Flights()
+        self._pools: dict[Upstream, Pool] = {}
+        # Where each flight waits for UDP replies
+        self._places: dict[Flight, list[tuple[Pool, Port, int]]] = {}
+        self._tasks: dict[asyncio.Task[None], Flight] = {}
+        self._tls = ssl.create_default_context()
+        self._timer = self._loop.call_later(_TICK, self._tick)
+
+    def ask(self, group: Group, query: Query, waiter: Waiter) -> None:
+        """Have `waiter` told the answer, later.  Raises UpstreamError when too many wait already."""
+        flight = self._flights.join(group, query, waiter, self.entropy.below, self._loop.time())
+        if flight is not None:
+            self._try(flight)
+
+    def close(self) -> None:
+        self._timer.cancel()
+        for task in self._tasks:
+            task.cancel()
+        for pool in self._pools.values():
+            pool.close()
+
+    def _try(self, flight: Flight) -> None:
+        """The next upstream, until one could be sent to or none is left."""
+        while upstream := self._flights.next_try(flight, self._loop.time()):
+            if flight.group.force_tcp or upstream.transport is Transport.TLS:
+                self._start_tcp(flight, upstream)
+                return
+            try:
+                self._send(flight, upstream)
+            except OSError as error:
+                flight.error = error.strerror or str(error)
+            else:
+                return
+        self._land(flight, failure(flight))
+
+    def _send(self, flight: Flight, upstream: Upstream) -> None:
+        pool = self._pools.get(upstream)
+        if pool is None:
+            pool = self._pools[upstream] = Pool(upstream, self.entropy, self._received, self._refused)
+        port, ident = pool.send(flight)
+        self._places.setdefault(flight, []).append((pool, port, ident))
+
+    def _received(self, flight: Flight, wire: bytes) -> None:
+        relay = accept(flight, wire)
+        if relay is None:
+            self.mismatches += 1
+        elif is_truncated(wire) and flight.upstream is not None:
+            # RFC 7766 section 5: the rest is to be had over TCP, from the same server
+            self._flights.renew(flight, self._loop.time())
+            self._start_tcp(flight, flight.upstream)
+        else:
+            self._answered(flight, relay)
+
+    def _answered(self, flight: Flight, relay: Relay) -> None:
+        if wants_next(flight, relay):
+            self._try(flight)
+        else:
+            self._land(flight, relay)
+
+    def _refused(self, flight: Flight, error: str) -> None:
+        flight.error = error
+        self._leave(flight)
+        self._try(flight)
+
+    def _tick(self) -> None:
+        for flight in self._flights.expired(self._loop.time()):
+            self._try(flight)
+        self._timer = self._loop.call_later(_TICK, self._tick)
+
+    def _land(self, flight: Flight, result: Relay | UpstreamError) -> None:
+        self._leave(flight)
+        for waiter in self._flights.land(flight):
+            waiter(result)
+
+    def _leave(self, flight: Flight) -> None:
+        for pool, port, ident in self._places.pop(flight, ()):
+            pool.forget(port, ident)
+
+    def _start_tcp(self, flight: Flight, upstream: Upstream) -> None:
+        self._leave(flight)
+        task = self._loop.create_task(self._tcp(flight, upstream, flight.attempt))
+        self._tasks[task] = flight
+        task.add_done_callback(self._tasks.pop)
+
+    async def _tcp(self, flight: Flight, upstream: Upstream, attempt: int) -> None:
+        """One question over a connection of its own."""
+        try:
+            async with asyncio.timeout(flight.group.timeout):
+                wire = await self._over_tcp(flight, upstream)
+        except (OSError, EOFError, TimeoutError) as error:
+            result, flight.error = None, str(error) or type(error).__name__
+        else:
+            result, flight.error = accept(flight, wire), "the reply is no answer to the question"
+        # A try that ran out meanwhile has been followed by another
+        if flight.attempt == attempt:
+            if result is None:
+                self._try(flight)
+            else:
+                self._answered(flight, result)
+
+    async def _over_tcp(self, flight: Flight, upstream: Upstream) -> bytes:
+        tls = self._tls if upstream.transport is Transport.TLS else None
+        name = (upstream.name or upstream.address) if tls else None
+        reader, writer = await asyncio.open_connection(upstream.address, upstream.port, ssl=tls, server_hostname=name)
+        try:
+            ident = self.entropy.word().to_bytes(2, "big")
+            writer.write((len(flight.wire) + 2).to_bytes(2, "big") + ident + flight.wire)
+            wire = await reader.readexactly(int.from_bytes(await reader.readexactly(2), "big"))
+        finally:
+            writer.close()
+        if wire[:2] != ident:
+            raise OSError("the reply has another id")
+        return wire

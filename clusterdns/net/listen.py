@@ -1,0 +1,66 @@
+"""Binds sockets, and says in one line what hinders it."""
+
+import errno
+import socket
+
+from clusterdns.errors import ClusterDNSError
+
+_WILDCARDS = ("0.0.0.0", "::")
+_HINTS = {
+    errno.EADDRINUSE: "another server listens there; stop it, or choose another port (--dns-port, or in the Corefile)",
+    errno.EACCES: "ports below 1024 need root, CAP_NET_BIND_SERVICE or sysctl net.ipv4.ip_unprivileged_port_start; "
+    "or choose another port with --dns-port",
+    errno.EADDRNOTAVAIL: "this machine does not have that address; correct `bind`",
+}
+# Connections that the kernel holds until they are accepted
+_BACKLOG = 1024
+
+
+def bind(address: str, port: int) -> tuple[list[socket.socket], list[socket.socket]]:
+    """UDP and TCP sockets for an address; empty: the wildcards of both families, as far as the machine has them.
+
+    Raises ClusterDNSError saying what to do.
+    """
+    udp: list[socket.socket] = []
+    tcp: list[socket.socket] = []
+    try:
+        for host in [address] if address else _wildcards():
+            udp.append(_bound(host, port, socket.SOCK_DGRAM))
+            # With port 0 the kernel draws one, and TCP takes the same
+            tcp.append(_bound(host, udp[0].getsockname()[1], socket.SOCK_STREAM))
+            port = udp[0].getsockname()[1]
+    except ClusterDNSError:
+        for sock in udp + tcp:
+            sock.close()
+        raise
+    return udp, tcp
+
+
+def _wildcards() -> list[str]:
+    """IPv6 may be compiled in and still be switched off."""
+    try:
+        socket.socket(socket.AF_INET6, socket.SOCK_DGRAM).close()
+    except OSError:
+        return [_WILDCARDS[0]]
+    return list(_WILDCARDS)
+
+
+def _bound(host: str, port: int, kind: socket.SocketKind) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, kind | socket.SOCK_NONBLOCK)
+    try:
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if kind == socket.SOCK_STREAM:
+            # Only past connections are ignored by it; a second listener still fails
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, port))
+        if kind == socket.SOCK_STREAM:
+            sock.listen(_BACKLOG)
+    except OSError as error:
+        sock.close()
+        shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        protocol = "TCP" if kind == socket.SOCK_STREAM else "UDP"
+        hint = _HINTS.get(error.errno or 0, "check the address and the limits of this process")
+        raise ClusterDNSError(f"cannot listen on {shown}/{protocol}: {error.strerror}: {hint}") from error
+    return sock

@@ -1,0 +1,142 @@
+"""TCP: length-framed queries, many at once on a connection, answered as they get ready (RFC 7766)."""
+
+import asyncio
+from typing import Any, cast
+
+from clusterdns.net.responder import Address, Plan, Responder, Service
+
+# Seconds without a query after which a connection is closed (RFC 7766 6.2.3 wants "a few"; CoreDNS: 10).
+IDLE = 10.0
+# Connections of one listener at once; the oldest idle one gives way to a new one.
+MAX_CONNECTIONS = 2_000
+# Queries of one connection that wait for upstreams; above it the connection is not read.
+MAX_WAITING = 256
+# RFC 1035 4.2.2: what a frame can hold, with its length
+_LONGEST = 65537
+# Seconds between looks for idle connections
+_TICK = 1.0
+
+
+class TcpListener:
+    """One listening socket and its connections."""
+
+    def __init__(self, plan: Plan, service: Service) -> None:
+        self.responder = Responder(plan, service, "tcp", self._send, None)
+        self._loop = asyncio.get_running_loop()
+        # In the order of their last query, so that the first is the one idle for longest
+        self.connections: dict[Connection, None] = {}
+        self._server: asyncio.Server | None = None
+        self._timer = self._loop.call_later(_TICK, self._tick)
+
+    async def start(self, sock: Any) -> None:  # noqa: ANN401
+        self._server = await self._loop.create_server(lambda: Connection(self), sock=sock, backlog=1024)
+
+    def close(self) -> None:
+        self._timer.cancel()
+        if self._server is not None:
+            self._server.close()
+        for connection in list(self.connections):
+            connection.close()
+
+    def admit(self, connection: "Connection") -> None:
+        if len(self.connections) >= MAX_CONNECTIONS:
+            next(iter(self.connections)).close()
+        self.connections[connection] = None
+
+    def _tick(self) -> None:
+        edge = self._loop.time() - IDLE
+        for connection in list(self.connections):
+            if connection.heard > edge:
+                break
+            if not connection.waiting:
+                connection.close()
+        self._timer = self._loop.call_later(_TICK, self._tick)
+
+    def _send(self, reply: bytes, address: Address, route: "Connection") -> None:
+        route.finish(reply)
+
+
+class Connection(asyncio.Protocol):
+    """One client. `heard`: when its last query came; `waiting`: how many are with upstreams."""
+
+    def __init__(self, listener: TcpListener) -> None:
+        self._listener = listener
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._buffer = b""
+        self._full = False
+        self.heard = self._loop.time()
+        self.waiting = 0
+        self._address: Address = ("", 0)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._address = transport.get_extra_info("peername") or ("", 0)
+        self._listener.admit(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self._listener.connections.pop(self, None)
+
+    def data_received(self, data: bytes) -> None:
+        if self._buffer:
+            data = self._buffer + data
+        responder = self._listener.responder
+        at, replies = 0, []
+        while len(data) >= at + 2:
+            end = at + 2 + (data[at] << 8 | data[at + 1])
+            if len(data) < end:
+                break
+            packet = data[at + 2 : end]
+            at = end
+            self.waiting += 1
+            reply = responder.answer(packet, self._address, self)
+            if reply is not None:
+                self.waiting -= 1
+                replies += [len(reply).to_bytes(2, "big"), reply]
+            elif len(packet) < 12 or packet[2] & 0x80:
+                # Dropped: no reply will come
+                self.waiting -= 1
+        self._buffer = data[at:]
+        if at:
+            self._touch()
+        if replies and self._transport is not None:
+            self._transport.write(b"".join(replies))
+        if responder.after:
+            responder.settle()
+        self._throttle()
+
+    def finish(self, reply: bytes) -> None:
+        """A query that had to wait is answered."""
+        self.waiting -= 1
+        if self._transport is not None:
+            self._transport.write(len(reply).to_bytes(2, "big") + reply)
+        self._throttle()
+
+    def pause_writing(self) -> None:
+        """The client does not read: do not read from it either."""
+        self._full = True
+        self._throttle()
+
+    def resume_writing(self) -> None:
+        self._full = False
+        self._throttle()
+
+    def close(self) -> None:
+        self._listener.connections.pop(self, None)
+        if self._transport is not None:
+            self._transport.close()
+
+    def _throttle(self) -> None:
+        if self._transport is None or self._transport.is_closing():
+            return
+        if self._full or self.waiting >= MAX_WAITING:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
+
+    def _touch(self) -> None:
+        self.heard = self._loop.time()
+        connections = self._listener.connections
+        if connections.pop(self, 0) is None:
+            connections[self] = None

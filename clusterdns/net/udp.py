@@ -1,0 +1,168 @@
+"""UDP: a drain loop on a non-blocking socket. Not a DatagramProtocol, which costs four times the CPU per query."""
+
+import asyncio
+import errno
+import logging
+import socket
+from struct import Struct
+
+from clusterdns.net.responder import Address, Plan, Responder, Service
+from clusterdns.wire.encode import OUR_PAYLOAD
+
+# Datagrams taken before the loop looks at anything else: upstream replies and timers wait 1 ms at most.
+BATCH = 100
+# Octets of a query. Real ones have less than 600, the rest is padding that nobody needs.
+LARGEST_QUERY = 4096
+# A worker that is busy or being replaced must not lose what arrives meanwhile: 8 MiB hold some 10,000 queries.
+RECEIVE_BUFFER = 8 * 1024 * 1024
+# Before EMSGSIZE teaches otherwise
+MAX_UDP = 4096
+
+# Linux's numbers where the socket module of this Python has none
+IP_PKTINFO = 8
+_IP_MTU_DISCOVER, _IPV6_MTU_DISCOVER = 10, 23
+# Take the interface's MTU as it is and ignore what ICMP claims: larger replies fail with EMSGSIZE
+_PMTUDISC_INTERFACE = 4
+_SO_RCVBUFFORCE = 33
+_IPV6_RECVPKTINFO, _IPV6_PKTINFO = 49, 50
+
+# struct in_pktinfo: interface, address to send from, address in the header (ip(7))
+_IN_PKTINFO = Struct("=I4s4s")
+_ANCILLARY = 64
+# Addresses of this machine that queries came to, with the ancillary data that answers from them
+_MAX_SOURCES = 1024
+
+_log = logging.getLogger(__name__)
+
+
+class UdpListener:
+    """One socket. On a wildcard address replies are sent from the address that was asked."""
+
+    def __init__(self, sock: socket.socket, plan: Plan, service: Service) -> None:
+        self._sock = sock
+        self._wildcard = sock.getsockname()[0] in ("0.0.0.0", "::")
+        self.responder = Responder(plan, service, "udp", self._send, MAX_UDP)
+        self._sources: dict[bytes, list[tuple[int, int, bytes]]] = {}
+        _configure(sock, self._wildcard)
+        asyncio.get_running_loop().add_reader(sock.fileno(), self._drain_any if self._wildcard else self._drain)
+
+    def close(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._sock.fileno())
+        self._sock.close()
+
+    def _drain(self) -> None:
+        """A batch of queries to one address."""
+        recvfrom, sendto = self._sock.recvfrom, self._sock.sendto
+        responder = self.responder
+        answer = responder.answer
+        for _ in range(BATCH):
+            try:
+                packet, address = recvfrom(LARGEST_QUERY)
+            except OSError as error:
+                _received_error(error)
+                break
+            reply = answer(packet, address)
+            if reply is not None:
+                try:
+                    sendto(reply, address)
+                except OSError as error:
+                    self._unsent(error, packet, address, None)
+        if responder.after:
+            responder.settle()
+
+    def _drain_any(self) -> None:
+        """A batch of queries to any address of this machine."""
+        recvmsg, sendmsg = self._sock.recvmsg, self._sock.sendmsg
+        responder, sources = self.responder, self._sources
+        answer = responder.answer
+        for _ in range(BATCH):
+            try:
+                packet, ancillary, _flags, address = recvmsg(LARGEST_QUERY, _ANCILLARY)
+            except OSError as error:
+                _received_error(error)
+                break
+            arrived = ancillary[0][2] if ancillary else b""
+            source = sources.get(arrived)
+            if source is None:
+                source = self._learn(arrived, ancillary)
+            reply = answer(packet, address, source)
+            if reply is not None:
+                try:
+                    sendmsg((reply,), source, 0, address)
+                except OSError as error:
+                    self._unsent(error, packet, address, source)
+        if responder.after:
+            responder.settle()
+
+    def _learn(self, arrived: bytes, ancillary: list[tuple[int, int, bytes]]) -> list[tuple[int, int, bytes]]:
+        """Ancillary data that sends from the address a query came to; the interface is left to the routing table."""
+        source: list[tuple[int, int, bytes]] = []
+        for level, kind, data in ancillary:
+            if level == socket.IPPROTO_IP and kind == IP_PKTINFO:
+                _, _, asked = _IN_PKTINFO.unpack(data)
+                source.append((level, kind, _IN_PKTINFO.pack(0, asked, b"\0\0\0\0")))
+            elif level == socket.IPPROTO_IPV6 and kind == _IPV6_PKTINFO:
+                # Link-local addresses need their interface, all others the routing table's
+                linked = data[:2] == b"\xfe\x80"
+                source.append((level, kind, data if linked else data[:16] + b"\0\0\0\0"))
+        if len(self._sources) >= _MAX_SOURCES:
+            self._sources.clear()
+        self._sources[arrived] = source
+        return source
+
+    def _send(self, reply: bytes, address: Address, route: list[tuple[int, int, bytes]] | None) -> None:
+        """A reply that had to wait."""
+        try:
+            if route is None:
+                self._sock.sendto(reply, address)
+            else:
+                self._sock.sendmsg((reply,), route, 0, address)
+        except OSError as error:
+            if error.errno == errno.EMSGSIZE:
+                self._shrink()
+            # The client asks again, as after any loss
+            _log.debug("a reply to %s was not sent: %s", address[0], error)
+
+    def _unsent(
+        self, error: OSError, packet: bytes, address: Address, route: list[tuple[int, int, bytes]] | None
+    ) -> None:
+        """Too large for the interface: answer again within what fits everywhere. Else it is lost, as UDP is."""
+        if error.errno != errno.EMSGSIZE or not self._shrink():
+            _log.debug("a reply to %s was not sent: %s", address[0], error)
+            return
+        reply = self.responder.answer(packet, address, route)
+        if reply is not None:
+            self._send(reply, address, route)
+
+    def _shrink(self) -> bool:
+        """From now on no reply of this listener needs more than the smallest MTU that IPv6 allows."""
+        if self.responder.cap == OUR_PAYLOAD:
+            return False
+        self.responder.cap = OUR_PAYLOAD
+        _log.info("UDP replies are held below %d octets from now on: a larger one would be fragmented", OUR_PAYLOAD)
+        return True
+
+
+def _received_error(error: OSError) -> None:
+    """Nothing more to read is the usual end of a batch; ICMP errors of earlier replies are no concern of ours."""
+    if error.errno not in (errno.EAGAIN, errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH):
+        _log.warning("receiving failed: %s", error)
+
+
+def _configure(sock: socket.socket, wildcard: bool) -> None:
+    sock.setblocking(False)
+    v6 = sock.family == socket.AF_INET6
+    if wildcard:
+        if v6:
+            sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVPKTINFO, 1)
+        else:
+            sock.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
+    if v6:
+        sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER, _PMTUDISC_INTERFACE)
+    else:
+        sock.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _PMTUDISC_INTERFACE)
+    # The kernel grants net.core.rmem_max of it; as root all of it
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, RECEIVE_BUFFER)
+    except PermissionError:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)

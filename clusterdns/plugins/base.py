@@ -1,0 +1,111 @@
+"""What a plugin is given and what it gives: handlers, effects, the context of one query, observers."""
+
+from collections.abc import Callable, Generator
+from typing import Protocol
+
+import msgspec
+
+from clusterdns.errors import ClusterDNSError
+from clusterdns.kube.store import Store
+from clusterdns.upstream.group import Group
+from clusterdns.wire.query import Query, Request
+from clusterdns.wire.records import Reply
+
+# Links that one query may follow through the whole server, over all CNAMEs together. CoreDNS stops in-zone chains
+# at 10 too.
+MAX_LINKS = 10
+
+
+class Ask(msgspec.Struct, frozen=True):
+    """Effect: ask these upstreams. Its result is a `Relay`; if none answers, UpstreamError is thrown in."""
+
+    group: Group
+    query: Query
+
+
+class Resolve(msgspec.Struct, frozen=True):
+    """Effect: the whole server again, for a name that `origin` points at. Its result is a reply, None where no
+    server block serves that name."""
+
+    origin: Query
+    query: Query
+
+
+Effect = Ask | Resolve
+Step = Generator[Effect, Reply | None, Reply]
+Handler = Callable[[Query, "Context"], Step]
+Layer = Callable[[Handler], Handler]
+
+
+class Peer(msgspec.Struct, frozen=True):
+    """Where a packet came from and to, and over what: addresses as text."""
+
+    address: str
+    port: int
+    protocol: str
+    local: str = ""
+
+
+class Context:
+    """One query's surroundings. What is read here outside of the stores is not in the memo's key, so reading it bars
+    the result from the memo (`pure` turns false)."""
+
+    __slots__ = ("_peer", "_request", "error", "followed", "links", "pure", "reads")
+
+    def __init__(self, request: Request, peer: Peer) -> None:
+        self._request, self._peer = request, peer
+        self.pure = True
+        # The store keys that the answer was made from
+        self.reads: list[tuple[Store, list[bytes]]] = []
+        # What went wrong on the way, for the observers
+        self.error: Exception | None = None
+        # What is left of the budget for links, and the names that were followed
+        self.links = MAX_LINKS
+        self.followed: set[tuple[bytes, int]] | None = None
+
+    @property
+    def peer(self) -> Peer:
+        """The client's address, port and protocol."""
+        self.pure = False
+        return self._peer
+
+    @property
+    def options(self) -> tuple[tuple[int, bytes], ...]:
+        """The EDNS options of the query."""
+        self.pure = False
+        return self._request.options
+
+    def read(self, store: Store, keys: list[bytes]) -> None:
+        """Note that the answer depends on these keys of this store."""
+        self.reads.append((store, keys))
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """One answered query, as an observer sees it after the reply was sent.
+
+    `started` and `finished` are monotonic seconds; `error` is what a plugin failed with.
+    """
+
+    packet: bytes
+    reply: bytes
+    peer: Peer
+    started: float
+    finished: float
+    error: Exception | None = None
+
+
+class Observer(Protocol):
+    """Told of every reply, memo hits included. Bars nothing, wraps nothing."""
+
+    def observe(self, outcome: Outcome) -> None:
+        """Take note; must not raise."""
+
+
+class ChainError(ClusterDNSError):
+    """The chain ended without an answer."""
+
+
+def end_of_chain(query: Query, ctx: Context) -> Step:
+    """The last handler: nothing took the query. CoreDNS answers SERVFAIL too."""
+    raise ChainError("no plugin of the server block answers this name; add `forward`, or a zone that covers it")
+    yield

@@ -1,0 +1,53 @@
+"""Which server block answers: the longest zone that encloses the name (RFC 1034 4.3.2 step 2)."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from clusterdns.plugins.base import Context, Handler, Observer, Step
+from clusterdns.wire.codes import Class, Type
+from clusterdns.wire.names import ROOT, starts
+from clusterdns.wire.query import Query
+
+
+class Block(msgspec.Struct, frozen=True):
+    """One zone of a server block on one listener.
+
+    `handler` is None for a block without a plugin that answers. `recursive`: it forwards, so replies carry RA.
+    """
+
+    zone: bytes
+    handler: Handler | None
+    observers: tuple[Observer, ...] = ()
+    recursive: bool = False
+
+
+class Router:
+    """The blocks of one listener by zone."""
+
+    def __init__(self, blocks: Mapping[bytes, Block]) -> None:
+        self._blocks = dict(blocks)
+        # Only suffixes with as many labels as some zone need to be looked at
+        self._depths = sorted({len(starts(zone)) for zone in blocks if zone != ROOT}, reverse=True)
+        self._root = self._blocks.get(ROOT)
+
+    def find(self, query: Query) -> Block | None:
+        """None where no block encloses the name, or its class is not IN."""
+        if query.qclass != Class.IN:
+            return None
+        found, count = self._root, len(query.starts)
+        for depth in self._depths:
+            if depth > count:
+                continue
+            block = self._blocks.get(query.name[query.starts[count - depth] :])
+            if block is not None:
+                found = block
+                # A DS record lives in the parent zone (RFC 4035 3.1.4.1): take the topmost block but the root
+                if query.qtype != Type.DS:
+                    break
+        return found
+
+    def step(self, query: Query, ctx: Context) -> Step | None:
+        """The handler's generator, None where nobody serves the name."""
+        block = self.find(query)
+        return block.handler(query, ctx) if block is not None and block.handler is not None else None

@@ -1,0 +1,65 @@
+"""Where directives are set up: one `Site` for each server block, one `Shared` for the whole configuration."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from clusterdns.corefile.reader import Reader
+from clusterdns.errors import ConfigError
+from clusterdns.kube.selectors import Selector
+from clusterdns.kube.store import Store
+from clusterdns.plugins.base import Observer
+
+# The address and port of a client -> a small integer: the class of clients that get the same answers
+Classifier = Callable[[str], int]
+
+
+class Timed(Protocol):
+    """What wants to be called every second."""
+
+    def tick(self, now: float) -> None:
+        """`now`: monotonic seconds."""
+
+
+class SourceSpec(msgspec.Struct, frozen=True):
+    """Where the objects of a store come from: `manifests` paths; none of them means the API server."""
+
+    manifests: tuple[str, ...] = ()
+
+
+class Shared(msgspec.Struct):
+    """What all server blocks have in common.
+
+    `write` takes a finished line of the query log or the error log. `stores`: one for each source and selector.
+    """
+
+    reader: Reader
+    write: Callable[[str], None]
+    stores: dict[tuple[SourceSpec, Selector], Store] = msgspec.field(default_factory=dict)
+    timed: list[Timed] = msgspec.field(default_factory=list)
+    warnings: list[str] = msgspec.field(default_factory=list)
+    errors: list[ConfigError] = msgspec.field(default_factory=list)
+
+    def store(self, source: SourceSpec, selector: Selector) -> Store:
+        """The store of that source, made when it is first asked for."""
+        return self.stores.setdefault((source, selector), Store(selector))
+
+
+class Site(msgspec.Struct):
+    """One server block while it is set up.
+
+    `zones`: its zones in lower case. `addresses`: what `bind` asks for, empty for the wildcard. `recursive`: it
+    forwards. `classifiers`: of plugins whose answer depends on the client.
+    """
+
+    shared: Shared
+    zones: tuple[bytes, ...]
+    addresses: list[str] = msgspec.field(default_factory=list)
+    observers: list[Observer] = msgspec.field(default_factory=list)
+    classifiers: list[Classifier] = msgspec.field(default_factory=list)
+    recursive: bool = False
+
+    @property
+    def reader(self) -> Reader:
+        return self.shared.reader

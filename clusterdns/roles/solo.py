@@ -1,0 +1,161 @@
+"""`--workers 0`: sources, store, memo and sockets in one process and one loop."""
+
+import asyncio
+import gc
+import logging
+import resource
+import signal
+import time
+from collections.abc import Callable
+from functools import partial
+
+from clusterdns import __version__
+from clusterdns.kube.objects import Event
+from clusterdns.net.entropy import Entropy
+from clusterdns.net.exchange import Exchange
+from clusterdns.net.listen import bind
+from clusterdns.net.machine import Machine
+from clusterdns.net.responder import Plan, Responder, Service
+from clusterdns.net.tcp import TcpListener
+from clusterdns.net.udp import UdpListener
+from clusterdns.plugins.build import Config, Listener
+from clusterdns.plugins.site import SourceSpec
+from clusterdns.roles.load import load
+from clusterdns.roles.output import BugReporter
+from clusterdns.settings import Settings
+from clusterdns.sources.manifests import Manifests, follow
+from clusterdns.stats import Cells
+
+# Allocations between two looks of the collector at young objects: entries of the memo are many and hold no cycles.
+_GC_YOUNG = 50_000
+# Seconds between the calls of what keeps windows of time (`errors`)
+_TICK = 1.0
+
+_log = logging.getLogger("clusterdns")
+
+
+class Solo:
+    """The server. `start` until it serves, `close` when it is over."""
+
+    def __init__(self, settings: Settings, write: Callable[[str], None]) -> None:
+        self._settings = settings
+        self._write = write
+        self.cells = Cells()
+        self.responders: list[Responder] = []
+        self._closers: list[Callable[[], object]] = []
+        self.config: Config | None = None
+
+    async def start(self) -> None:
+        """Raises ConfigErrors for a bad Corefile, ClusterDNSError for a port that cannot be had."""
+        loop = asyncio.get_running_loop()
+        self.config = config = load(self._settings, Machine(), self._write)
+        for warning in config.shared.warnings:
+            _log.warning("%s", warning)
+        report = BugReporter(loop.time)
+        loop.set_exception_handler(lambda _, what: report(what.get("exception", RuntimeError(what)), "in the loop"))
+        _raise_descriptor_limit()
+        exchange = Exchange(Entropy())
+        self._closers.append(exchange.close)
+        service = Service(exchange, self.cells, report)
+        sources = self._first_lists(config)
+        for listener in config.listeners:
+            await self._listen(listener, service)
+        for source, manifests in sources.items():
+            task = loop.create_task(follow(manifests, partial(self.apply, source), _complain))
+            self._closers.append(task.cancel)
+        ticker = loop.call_later(_TICK, self._tick)
+        self._closers.append(ticker.cancel)
+        _settle_memory()
+
+    def close(self) -> None:
+        for close in reversed(self._closers):
+            close()
+
+    def apply(self, source: SourceSpec, events: list[Event]) -> None:
+        """Take events into every store of that source, and drop what was made from what they changed."""
+        if self.config is None:
+            return
+        now = int(time.time())
+        for (spec, _), store in self.config.shared.stores.items():
+            if spec == source:
+                for event in events:
+                    self._drop(id(store), store.apply(event, now))
+
+    def _drop(self, store: int, keys: set[bytes]) -> None:
+        if keys:
+            for responder in self.responders:
+                responder.memo.drop(store, keys)
+
+    def _first_lists(self, config: Config) -> dict[SourceSpec, Manifests]:
+        """What there is before the sockets open, so that the first answer is right already."""
+        sources: dict[SourceSpec, Manifests] = {}
+        for source in dict.fromkeys(spec for spec, _ in config.shared.stores):
+            if source.manifests:
+                sources[source] = Manifests(source.manifests)
+                change = sources[source].scan()
+                self.apply(source, change.events)
+                for complaint in change.complaints:
+                    _complain(complaint)
+        return sources
+
+    async def _listen(self, listener: Listener, service: Service) -> None:
+        udp, tcp = bind(listener.address, listener.port)
+        for sock in udp:
+            plan = Plan(listener.router, listener.classifiers, sock.getsockname()[0])
+            datagrams = UdpListener(sock, plan, service)
+            self.responders.append(datagrams.responder)
+            self._closers.append(datagrams.close)
+        for sock in tcp:
+            plan = Plan(listener.router, listener.classifiers, sock.getsockname()[0])
+            stream = TcpListener(plan, service)
+            await stream.start(sock)
+            self.responders.append(stream.responder)
+            self._closers.append(stream.close)
+        if not self._settings.quiet:
+            on = f" on {listener.address}" if listener.address else ""
+            for zone in listener.zones:
+                self._write(f"{zone}:{udp[0].getsockname()[1]}{on}")
+
+    def _tick(self) -> None:
+        if self.config is not None:
+            now = time.monotonic()
+            for timed in self.config.shared.timed:
+                timed.tick(now)
+        asyncio.get_running_loop().call_later(_TICK, self._tick)
+
+
+async def serve(
+    settings: Settings, write: Callable[[str], None], ready: Callable[[Solo], None] = lambda _: None
+) -> None:
+    """Serve until SIGTERM or SIGINT. `ready` is called when the sockets are open."""
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    solo = Solo(settings, write)
+    try:
+        await solo.start()
+        if not settings.quiet:
+            write(f"clusterdns-{__version__}")
+        ready(solo)
+        await stop.wait()
+        hits, total = solo.cells.total(memo=True), solo.cells.total()
+        _log.info("stopped after %d answers, %d of them from the memo", total, hits)
+    finally:
+        solo.close()
+
+
+def _complain(text: str) -> None:
+    _log.error("%s", text)
+
+
+def _raise_descriptor_limit() -> None:
+    """256 ports for each upstream and 2,000 TCP clients need more than the usual soft limit of 1,024."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _settle_memory() -> None:
+    """What is there after the start stays: the collector need not look at it again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_GC_YOUNG, 20, 100)

@@ -1,0 +1,127 @@
+"""Questions on their way to upstreams: sent once however many clients ask, tried in turn, bounded."""
+
+from collections import deque
+from collections.abc import Callable
+from struct import Struct
+
+from clusterdns.errors import UpstreamError
+from clusterdns.upstream.group import QUERY_TIMEOUT, Draw, Group, Upstream
+from clusterdns.wire.codes import Type
+from clusterdns.wire.encode import OUR_PAYLOAD
+from clusterdns.wire.query import Query
+from clusterdns.wire.records import Relay
+from clusterdns.wire.survey import survey
+
+# Told how a flight ended
+Waiter = Callable[[Relay | UpstreamError], None]
+
+# Questions in flight at once, over all groups. 10,000 of them are about 10 MB, and 2,000 a second that all time out.
+MAX_FLIGHTS = 10_000
+# Clients that wait for one and the same question. A stub repeats itself some five times within its timeout; more than
+# this many come from a flood, and the reply is sent to each of them at once.
+MAX_WAITERS = 1_000
+
+_HEADER = Struct("!HHHHH")
+_OPT = Struct("!BHHIH")
+
+
+class Flight:
+    """One question to one group. `wire` is the message without its id; `attempt` counts the tries from 1."""
+
+    __slots__ = ("attempt", "deadline", "error", "group", "key", "order", "question", "upstream", "waiters", "wire")
+
+    def __init__(self, group: Group, query: Query, order: list[Upstream], now: float) -> None:
+        self.group, self.key, self.order = group, (id(group), query), order
+        self.question = query.name + query.qtype.to_bytes(2, "big") + query.qclass.to_bytes(2, "big")
+        opt = _OPT.pack(0, Type.OPT, OUR_PAYLOAD, query.do << 15, 0) if query.edns else b""
+        self.wire = _HEADER.pack(query.flags, 1, 0, 0, len(opt) and 1) + self.question + opt
+        self.waiters: list[Waiter] = []
+        self.attempt = 0
+        self.deadline = now + QUERY_TIMEOUT
+        self.upstream: Upstream | None = None
+        self.error = "none was tried"
+
+
+class Flights:
+    """All questions in flight, and when their tries run out."""
+
+    def __init__(self) -> None:
+        self._flights: dict[tuple[int, Query], Flight] = {}
+        # Tries by their length in seconds, in the order in which they run out
+        self._running: dict[float, deque[tuple[float, Flight, int]]] = {}
+
+    def __len__(self) -> int:
+        return len(self._flights)
+
+    def join(self, group: Group, query: Query, waiter: Waiter, draw: Draw, now: float) -> Flight | None:
+        """Wait for an answer.  Returns the flight if it must be started, None if it is on its way.
+
+        Raises UpstreamError when too many wait already.
+        """
+        if group.max_concurrent and group.waiting >= group.max_concurrent:
+            raise UpstreamError(f"forward: more than max_concurrent {group.max_concurrent} queries wait")
+        flight, fresh = self._flights.get((id(group), query)), False
+        if flight is None:
+            if len(self._flights) >= MAX_FLIGHTS:
+                raise UpstreamError(f"forward: more than {MAX_FLIGHTS} questions are in flight")
+            flight, fresh = Flight(group, query, group.order(draw), now), True
+            self._flights[flight.key] = flight
+        if len(flight.waiters) >= MAX_WAITERS:
+            raise UpstreamError(f"forward: more than {MAX_WAITERS} clients wait for this question")
+        flight.waiters.append(waiter)
+        group.waiting += 1
+        return flight if fresh else None
+
+    def next_try(self, flight: Flight, now: float) -> Upstream | None:
+        """The upstream to ask now, None when the flight has failed: each is tried twice at most, in turn."""
+        if flight.attempt >= 2 * len(flight.order) or now >= flight.deadline or flight.key not in self._flights:
+            return None
+        flight.upstream = flight.order[flight.attempt % len(flight.order)]
+        self.renew(flight, now)
+        return flight.upstream
+
+    def renew(self, flight: Flight, now: float) -> None:
+        """A new try begins, with a time-out of its own."""
+        flight.attempt += 1
+        runs_out = min(now + flight.group.timeout, flight.deadline)
+        self._running.setdefault(flight.group.timeout, deque()).append((runs_out, flight, flight.attempt))
+
+    def expired(self, now: float) -> list[Flight]:
+        """The flights whose current try has run out."""
+        found = []
+        for running in self._running.values():
+            while running and running[0][0] <= now:
+                _, flight, attempt = running.popleft()
+                if flight.attempt == attempt and flight.key in self._flights:
+                    flight.error = "timed out"
+                    found.append(flight)
+        return found
+
+    def land(self, flight: Flight) -> list[Waiter]:
+        """The flight is over; returns who waits for it."""
+        if self._flights.pop(flight.key, None) is None:
+            return []
+        flight.group.waiting -= len(flight.waiters)
+        waiters, flight.waiters = flight.waiters, []
+        return waiters
+
+
+def accept(flight: Flight, wire: bytes) -> Relay | None:
+    """A message under the flight's id -> the reply; None for one that is no answer to this question, which is to be
+    ignored: the real one may still come (RFC 5452 section 9)."""
+    if len(wire) < 12 or not wire[2] & 0x80:
+        return None
+    try:
+        return survey(wire, flight.question)
+    except UpstreamError:
+        return None
+
+
+def wants_next(flight: Flight, relay: Relay) -> bool:
+    """Does `failover` ask to try the next upstream, and is there one that was not tried?"""
+    return relay.rcode in flight.group.failover and flight.attempt < len(flight.order)
+
+
+def failure(flight: Flight) -> UpstreamError:
+    """Why the flight failed, for the log."""
+    return UpstreamError(f"forward: no answer from {flight.upstream or 'any upstream'}: {flight.error}")
