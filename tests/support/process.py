@@ -1,0 +1,117 @@
+"""`clusterdns serve` as a process of its own, ready when it answers and ended as Kubernetes ends it."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import dns.exception
+import dns.message
+import dns.query
+import dns.rcode
+
+from tests.support.netns import Namespace
+
+ROOT = Path(__file__).parent.parent.parent
+
+# Seconds. A start takes well under one on an idle machine; CI machines are not idle.
+START_DEADLINE = 20.0
+STOP_DEADLINE = 10.0
+_POLL = 0.05
+
+# Could exist, so it is SERVFAIL until the objects are loaded.
+PROBE = "probe.default.svc.cluster.local."
+
+
+class Server:
+    """`python -m clusterdns serve -c corefile ARGUMENTS...` while the context is open.
+
+    Entered, it has answered `probe` at `address` over UDP with anything but SERVFAIL. On exit it gets SIGTERM
+    and must end with 0. Raises AssertionError with the server's output when either does not happen in time.
+    """
+
+    def __init__(
+        self,
+        corefile: Path,
+        *arguments: str,
+        address: tuple[str, int],
+        namespace: Namespace | None = None,
+        probe: str = PROBE,
+    ) -> None:
+        argv = [sys.executable, "-m", "clusterdns", "serve", "-c", str(corefile), *arguments]
+        self._argv = namespace.command(*argv) if namespace else argv
+        self._inside = namespace.entered if namespace else contextlib.nullcontext
+        self._address = address
+        self._probe = dns.message.make_query(probe, "A")
+
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as undo:
+            # A file, not a pipe: nobody reads while the server runs, and a full pipe would stop it.
+            self._log = undo.enter_context(tempfile.TemporaryFile())
+            self._process = self._start()
+            undo.callback(self._kill)
+            self._wait_until_ready()
+            undo.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._log:
+            try:
+                self.stop()
+            finally:
+                self._kill()
+
+    @property
+    def pid(self) -> int:
+        """The process id of the server itself, in a namespace too."""
+        return self._process.pid
+
+    def output(self) -> str:
+        """What the server wrote to stdout and stderr so far."""
+        # pread leaves the offset alone, which the server shares.
+        return os.pread(self._log.fileno(), os.fstat(self._log.fileno()).st_size, 0).decode(errors="replace")
+
+    def stop(self) -> None:
+        """Send SIGTERM and wait for an exit with 0; nothing happens a second time."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+        try:
+            code = self._process.wait(STOP_DEADLINE)
+        except subprocess.TimeoutExpired as error:
+            raise AssertionError(f"still there {STOP_DEADLINE} s after SIGTERM:\n{self.output()}") from error
+        assert code == 0, f"exit code {code}:\n{self.output()}"
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            self._argv, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=self._log, stderr=subprocess.STDOUT
+        )
+
+    def _kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + START_DEADLINE
+        while not self._answers():
+            assert time.monotonic() < deadline, f"no answer within {START_DEADLINE} s:\n{self.output()}"
+            # The wait is the pause between two probes, and ends early when the server does.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                code = self._process.wait(_POLL)
+                raise AssertionError(f"ended with {code} before it answered:\n{self.output()}")
+
+    def _answers(self) -> bool:
+        host, port = self._address
+        try:
+            with self._inside():
+                reply = dns.query.udp(self._probe, host, timeout=_POLL * 4, port=port)
+        except (OSError, dns.exception.DNSException):
+            return False
+        return reply.rcode() != dns.rcode.SERVFAIL
