@@ -12,7 +12,7 @@ from bench.build import compiled
 from bench.load import Load, Report, run_load
 from bench.objects import write_manifests
 from bench.packets import Query, expected, framed
-from bench.scenarios import HIT, SCENARIOS, Scenario, Setup
+from bench.scenarios import HIT, Scenario, Setup
 from bench.server import Server, free_ports, load_cpu, pinned, running, server_cpu
 
 ROOT = Path(__file__).parent.parent
@@ -67,15 +67,16 @@ class Bench:
     directory: Path
     floor: Server
     upstream: Server
+    scenarios: tuple[Scenario, ...]
     measurements: Measurements = field(default_factory=lambda: defaultdict(list))
     first_names: Iterator[int] = field(default_factory=lambda: count(0, NAMES_PER_RUN))
 
     def run(self) -> Measurements:
         """Everything, in the order of the table; the floor also at the end."""
-        setups = list(dict.fromkeys(scenario.setup for scenario in SCENARIOS))
+        setups = list(dict.fromkeys(scenario.setup for scenario in self.scenarios))
         for setup in setups:
-            self._run_setup(setup, [scenario for scenario in SCENARIOS if scenario.setup == setup])
-        self._measure_floors(list(SCENARIOS))
+            self._run_setup(setup, [scenario for scenario in self.scenarios if scenario.setup == setup])
+        self._measure_floors(list(self.scenarios))
         return dict(self.measurements)
 
     def _run_setup(self, setup: Setup, scenarios: list[Scenario]) -> None:
@@ -106,13 +107,13 @@ class Bench:
             return run_load(compiled("load"), packets, server.port, arguments)
 
 
-def measured(plan: Plan, directory: Path) -> Measurements:
+def measured(plan: Plan, directory: Path, scenarios: tuple[Scenario, ...]) -> Measurements:
     """Runs the plan with its files in the directory. Raises BenchError when something does not start."""
     write_manifests(_made(directory / "manifests"))
     with ExitStack() as stack:
         floor = stack.enter_context(_floor("floor", server_cpu(), directory))
         upstream = stack.enter_context(_floor("upstream", load_cpu(), directory))
-        return Bench(plan, directory, floor, upstream).run()
+        return Bench(plan, directory, floor, upstream, scenarios).run()
 
 
 @contextmanager

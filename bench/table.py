@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import median
 
-from bench.scenarios import SCENARIOS, Scenario
+from bench.scenarios import Scenario
 from bench.session import Measurement, Measurements, floor_name
 
 
@@ -35,10 +35,11 @@ class Row:
         return "yes" if self.ratio <= self.target else "no"
 
 
-def rows(measurements: Measurements) -> list[Row]:
+def rows(measurements: Measurements, chosen: Iterable[Scenario]) -> list[Row]:
     """The floors, then the scenarios in their order."""
-    floors = dict.fromkeys(floor_name(scenario.load) for scenario in SCENARIOS)
-    scenarios = [_scenario_row(scenario, measurements) for scenario in SCENARIOS]
+    chosen = list(chosen)
+    floors = dict.fromkeys(floor_name(scenario.load) for scenario in chosen)
+    scenarios = [_scenario_row(scenario, measurements) for scenario in chosen]
     return [_row(name, name, None, measurements) for name in floors] + scenarios
 
 

@@ -14,15 +14,15 @@ from typing import Any
 
 import msgspec
 
-from clusterdns.wire.encode import MIN_PAYLOAD, Encoded, Run
+from clusterdns.wire.encode import Run
 
 # Entries and octets of replies in one generation. 20,000 entries cover the names of a large cluster; replies are
 # 150 octets on average, and the byte bound is for the few large ones.
 MAX_ENTRIES = 20_000
 MAX_BYTES = 8 * 1024 * 1024
 
-# What was read: a store (by its number) and a key in it
-Read = tuple[int, bytes]
+# What was read: a store (by its number) and keys in it
+Reads = tuple[int, list[bytes]]
 
 # Flags and counts of the packets that can be looked up without parsing: opcode QUERY, one question, no OPT or only an
 # OPT record. Bits that a client has no business to set (AA, RA, Z, RCODE) send a packet the slow way.
@@ -31,7 +31,7 @@ PLAIN = {flags + b"\0\1\0\0\0\0\0\0": flags for flags in _FLAGS}
 WITH_OPT = {flags + b"\0\1\0\0\0\0\0\1": flags for flags in _FLAGS}
 
 
-class Entry(msgspec.Struct):
+class Entry(msgspec.Struct, gc=False):
     """One reply. `head`: flags and counts; `body`: what follows the question; `size`: of the whole message; `owner`:
     whatever the one who made it wants to know again on a hit.
 
@@ -44,7 +44,7 @@ class Entry(msgspec.Struct):
     cell: int
     special: bool
     size: int
-    reads: tuple[Read, ...]
+    reads: list[Reads]
     owner: Any
     runs: tuple[Run, ...] = ()
     turn: int = 0
@@ -59,20 +59,13 @@ class Entry(msgspec.Struct):
         return body
 
 
-def make_entry(encoded: Encoded, stop: int, cell: int, reads: tuple[Read, ...], owner: object, observed: bool) -> Entry:
-    """`stop`: offset behind the question of the encoded reply."""
-    wire = encoded.wire
-    runs = tuple(Run(run.start - stop, run.size, run.count) for run in encoded.runs)
-    special = bool(runs) or observed or len(wire) > MIN_PAYLOAD
-    return Entry(wire[2:12], wire[stop:], cell, special, len(wire), reads, owner, runs)
-
-
 class _Generation:
     __slots__ = ("entries", "puts", "readers", "size")
 
     def __init__(self) -> None:
         self.entries: dict[bytes, Entry] = {}
-        self.readers: defaultdict[Read, list[bytes]] = defaultdict(list)
+        # Store and key in it -> the memo's keys that were made from it
+        self.readers: defaultdict[int, defaultdict[bytes, list[bytes]]] = defaultdict(lambda: defaultdict(list))
         # What was ever entered counts, not what is left: the index keeps what was dropped until the generation ends
         self.puts = self.size = 0
 
@@ -106,15 +99,17 @@ class Memo:
         young.entries[key] = entry
         young.puts += 1
         young.size += entry.size
-        for read in entry.reads:
-            young.readers[read].append(key)
+        for store, reads in entry.reads:
+            readers = young.readers[store]
+            for read in reads:
+                readers[read].append(key)
 
     def drop(self, store: int, keys: Iterable[bytes]) -> None:
         """Forget every entry that read one of `keys` of that store."""
         for generation in (self._young, self._old):
-            readers, entries = generation.readers, generation.entries
+            readers, entries = generation.readers[store], generation.entries
             for key in keys:
-                for reader in readers.pop((store, key), ()):
+                for reader in readers.pop(key, ()):
                     self.dropped += entries.pop(reader, None) is not None
 
     def __len__(self) -> int:

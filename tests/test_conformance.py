@@ -79,7 +79,7 @@ def test_lookup(row: Row, servers: dict[tuple[str, str], InProcess]) -> None:
         assert isinstance(result, Miss)
         rcode = RCode.NXDOMAIN if result is Miss.NO_NAME else RCode.NOERROR
         response = Response(rcode, (), (zone_soa(question),), (), True)
-    assert differences(row, encode(request, response).wire) == []
+    assert differences(row, encode(request, response).wire(request)) == []
 
 
 def _directive(text: str) -> Directive:

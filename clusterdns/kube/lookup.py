@@ -9,7 +9,6 @@ from clusterdns.kube import reverse, services
 from clusterdns.kube.endpoints import undashed
 from clusterdns.kube.question import Found, Miss, Pods, Question, Result
 from clusterdns.kube.store import SERIAL, pod_key
-from clusterdns.wire import names
 from clusterdns.wire.codes import Type
 from clusterdns.wire.records import RRset, Section, addresses, name_rrset, soa, txt
 
@@ -32,11 +31,25 @@ def find(question: Question) -> Result:
     top = question.labels(question.depth - 1, question.depth)
     if top in (_DNS, _DNS_VERSION):
         return _fixed(question)
-    if names.is_reverse(question.zone):
+    if question.zone in question.view.reverse:
         return reverse.find(question)
     if top == _SVC:
         return services.find(question)
     return _pod(question) if top == _POD else Miss.NO_NAME
+
+
+class ZoneSoas:
+    """The SOA record of each zone as an authority section, made anew when the serial has changed."""
+
+    def __init__(self) -> None:
+        self._made: dict[bytes, tuple[int, Section]] = {}
+
+    def __call__(self, question: Question) -> Section:
+        serial, section = self._made.get(question.zone, (-1, ()))
+        if serial != question.store.serial:
+            section = (zone_soa(question),)
+            self._made[question.zone] = question.store.serial, section
+        return section
 
 
 def zone_soa(question: Question) -> RRset:

@@ -48,7 +48,7 @@ class View(msgspec.Struct, frozen=True):
 
     `zones`: names in lower case; `primary` the first of them that is not a reverse zone. `namespaces`: keys of the
     namespaces shown, empty for all. `fallback`: packed addresses that `ns.dns` has where there is no Service
-    kube-system/kube-dns. `ttl` in seconds.
+    kube-system/kube-dns. `reverse`: those of `zones` that hold addresses. `ttl` in seconds.
     """
 
     zones: tuple[bytes, ...]
@@ -61,17 +61,20 @@ class View(msgspec.Struct, frozen=True):
     namespaces: frozenset[bytes] = frozenset()
     namespace_labels: Selector = ()
     fallback: tuple[bytes, ...] = ()
+    reverse: frozenset[bytes] = frozenset()
 
 
-class Question:
-    """One name and type below one zone of a view. `keys` collects what was read of the store."""
+class Question(msgspec.Struct, gc=False):
+    """One name and type below one zone of a view. `starts`: label offsets of `name`; `depth`: how many of its labels
+    are left of the zone. `keys` collects what was read of the store."""
 
-    __slots__ = ("depth", "keys", "name", "qtype", "starts", "store", "view")
-
-    def __init__(self, store: Store, view: View, name: bytes, starts: tuple[int, ...], depth: int, qtype: int) -> None:
-        """`starts`: label offsets of `name`; `depth`: how many of its labels are left of the zone."""
-        self.store, self.view, self.name, self.starts, self.depth, self.qtype = store, view, name, starts, depth, qtype
-        self.keys: list[bytes] = []
+    store: Store
+    view: View
+    name: bytes
+    starts: tuple[int, ...]
+    depth: int
+    qtype: int
+    keys: list[bytes] = msgspec.field(default_factory=list)
 
     @property
     def zone(self) -> bytes:

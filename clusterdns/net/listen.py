@@ -2,6 +2,7 @@
 
 import errno
 import socket
+from collections.abc import Mapping
 
 from clusterdns.errors import ClusterDNSError
 
@@ -12,14 +13,20 @@ _HINTS = {
     "or choose another port with --dns-port",
     errno.EADDRNOTAVAIL: "this machine does not have that address; correct `bind`",
 }
+# Addresses with a UDP socket of their own; a node with more has them for pods that nobody asks.
+MAX_OWN = 16
 # Connections that the kernel holds until they are accepted
 _BACKLOG = 1024
 
 
-def bind(address: str, port: int) -> tuple[list[socket.socket], list[socket.socket]]:
+def bind(
+    address: str, port: int, interfaces: Mapping[str, list[str]]
+) -> tuple[list[socket.socket], list[socket.socket]]:
     """UDP and TCP sockets for an address; empty: the wildcards of both families, as far as the machine has them.
 
-    Raises ClusterDNSError saying what to do.
+    With a wildcard each address of this machine gets a UDP socket of its own besides: the kernel prefers it, and it
+    answers for less than a socket that must ask for the destination of every datagram. The wildcard is left with
+    addresses that come later.  Raises ClusterDNSError saying what to do.
     """
     udp: list[socket.socket] = []
     tcp: list[socket.socket] = []
@@ -27,13 +34,39 @@ def bind(address: str, port: int) -> tuple[list[socket.socket], list[socket.sock
         for host in [address] if address else _wildcards():
             udp.append(_bound(host, port, socket.SOCK_DGRAM))
             # With port 0 the kernel draws one, and TCP takes the same
-            tcp.append(_bound(host, udp[0].getsockname()[1], socket.SOCK_STREAM))
             port = udp[0].getsockname()[1]
+            tcp.append(_bound(host, port, socket.SOCK_STREAM))
     except ClusterDNSError:
         for sock in udp + tcp:
             sock.close()
         raise
+    if not address:
+        own = [text for texts in interfaces.values() for text in texts if "%" not in text]
+        for wildcard in list(udp):
+            udp += _beside(wildcard, own[:MAX_OWN], port)
     return udp, tcp
+
+
+def _beside(wildcard: socket.socket, own: list[str], port: int) -> list[socket.socket]:
+    """Sockets for the addresses of the wildcard's family. Both must allow reuse while one is bound; afterwards neither
+    does, so that a second server still fails to start."""
+    found = []
+    wildcard.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    for text in own:
+        if (":" in text) != (wildcard.family == socket.AF_INET6):
+            continue
+        sock = socket.socket(wildcard.family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind((text, port))
+        except OSError:
+            # An address that is not usable yet: the wildcard serves it
+            sock.close()
+            continue
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+        found.append(sock)
+    wildcard.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+    return found
 
 
 def _wildcards() -> list[str]:

@@ -5,6 +5,8 @@ import ipaddress
 import os
 import socket
 
+import psutil
+
 from clusterdns.errors import ClusterDNSError
 
 # A Corefile or resolv.conf beyond this is a mistake (octets)
@@ -43,20 +45,18 @@ class Machine:
         return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
     def interface(self, name: str) -> list[str]:
-        return _interfaces().get(name, [])
+        return self.interfaces().get(name, [])
 
     def local_addresses(self) -> list[str]:
-        every = [text for addresses in _interfaces().values() for text in addresses]
-        usable = [text for text in every if "%" not in text and not ipaddress.ip_address(text).is_loopback]
-        return sorted(usable, key=lambda text: ipaddress.ip_address(text).packed)
+        every = [
+            ipaddress.ip_address(text) for texts in self.interfaces().values() for text in texts if "%" not in text
+        ]
+        return [str(address) for address in sorted(every, key=lambda each: each.packed) if not address.is_loopback]
 
-
-def _interfaces() -> dict[str, list[str]]:
-    """Addresses by interface. psutil is imported where it is needed: few configurations ask."""
-    import psutil
-
-    families = (socket.AF_INET, socket.AF_INET6)
-    return {
-        name: [entry.address for entry in entries if entry.family in families]
-        for name, entries in psutil.net_if_addrs().items()
-    }
+    def interfaces(self) -> dict[str, list[str]]:
+        """Addresses by interface; link-local ones carry their interface behind a %."""
+        families = (socket.AF_INET, socket.AF_INET6)
+        return {
+            name: [entry.address for entry in entries if entry.family in families]
+            for name, entries in psutil.net_if_addrs().items()
+        }

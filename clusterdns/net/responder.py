@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import msgspec
 
 from clusterdns.errors import ClusterDNSError, QueryError, UpstreamError
-from clusterdns.memo import PLAIN, WITH_OPT, Entry, Memo, make_entry
+from clusterdns.memo import PLAIN, WITH_OPT, Entry, Memo
 from clusterdns.plugins.base import Context, Outcome, Peer
 from clusterdns.plugins.router import Block, Router
 from clusterdns.plugins.run import Pending, begin
@@ -18,18 +18,18 @@ from clusterdns.plugins.site import Classifier
 from clusterdns.stats import Cells, Labels
 from clusterdns.upstream.flights import Waiter
 from clusterdns.upstream.group import Group
-from clusterdns.wire.codes import RCode
-from clusterdns.wire.encode import MAX_MESSAGE, MIN_PAYLOAD, encode, refuse, udp_limit
+from clusterdns.wire.codes import Option, RCode
+from clusterdns.wire.encode import MAX_MESSAGE, MIN_PAYLOAD, Encoder, encode, refuse, udp_limit
 from clusterdns.wire.names import to_text
 from clusterdns.wire.query import MAX_OPTIONS, Query, Request, Triage, parse, question_end, triage
 from clusterdns.wire.records import Relay, Reply, Response
 
-# Where a reply goes: the client's address, and what the transport wants back (ancillary data, a connection)
+# A client's address as the socket gives it, and what sends a reply to it that had to wait
 Address = tuple[Any, ...]
-Send = Callable[[bytes, Address, Any], None]
+Route = Callable[[bytes, Address], None]
 
 # RFC 7828: only the parser knows whether a keepalive option is well formed
-_KEEPALIVE = b"\0\x0b"
+_KEEPALIVE = Option.TCP_KEEPALIVE.value
 
 
 class Asker(Protocol):
@@ -56,20 +56,22 @@ class Service(msgspec.Struct, frozen=True):
 
 
 class Responder:
-    """One listener and transport. `cap`: the largest UDP reply in octets, None for TCP. `send` is for replies that had
-    to wait; `after` holds what observers are to be told once the replies at hand are sent (`settle`)."""
+    """One listener and transport. `cap`: the largest UDP reply in octets, None for TCP. `after` holds what observers
+    are to be told once the replies at hand are sent (`settle`)."""
 
-    def __init__(self, plan: Plan, service: Service, protocol: str, send: Send, cap: int | None) -> None:
+    def __init__(self, plan: Plan, service: Service, protocol: str, cap: int | None) -> None:
         self.memo = Memo()
         self.cap = cap
         self.after: list[tuple[Block, Outcome]] = []
-        self._plan, self._service, self._protocol, self._send = plan, service, protocol, send
+        self._plan, self._service, self._protocol = plan, service, protocol
         self._counts = service.cells.counts
         self._classifiers = plan.classifiers
+        self._encode = Encoder()
+        self._known_cells: dict[tuple[bytes, int, int], tuple[int, int]] = {}
         self._turn = 0
 
-    def answer(self, packet: bytes, address: Address, route: Any = None) -> bytes | None:  # noqa: ANN401
-        """The reply to send now; None when there is none, or it comes later through `send`."""
+    def answer(self, packet: bytes, address: Address, route: Route) -> bytes | None:
+        """The reply to send now; None when there is none, or it is sent later by `route`."""
         # A label may hold a NUL octet: then the key ends early, and no entry was ever made under such a key
         stop = packet.find(0, 12) + 5
         flags = PLAIN.get(packet[2:12])
@@ -78,19 +80,28 @@ class Responder:
         else:
             flags = WITH_OPT.get(packet[2:12])
             if flags is None:
-                return self._miss(packet, address, route, b"", stop)
-            if len(packet) == stop + 11:
+                return self._refuse(packet, address, route, stop)
+            rest = len(packet) - stop - 11
+            if not rest:
                 key = packet[12 : stop - 5].lower() + packet[stop - 5 : stop + 3] + packet[stop + 5 :] + flags
-            elif _options_fit(packet, stop + 9):
+            # One short option, as a cookie is; else whatever fits
+            elif (
+                3 < rest < 256
+                and packet[stop + 10] == rest
+                and packet[stop + 14] == rest - 4
+                and packet[stop + 12] != _KEEPALIVE
+                and not packet[stop + 9]
+                and not packet[stop + 13]
+            ) or _options_fit(packet, stop + 9):
                 key = packet[12 : stop - 5].lower() + packet[stop - 5 : stop + 3] + packet[stop + 5 : stop + 9]
                 key += b"\0\0" + flags
             else:
-                return self._miss(packet, address, route, b"", stop)
+                return self._refuse(packet, address, route, stop)
         if self._classifiers:
             key += bytes([classify(address[0]) for classify in self._classifiers])
         entry = self.memo.young.get(key) or self.memo.promote(key)
         if entry is None:
-            return self._miss(packet, address, route, key, stop)
+            return self._chain(packet, address, route, key, stop)
         if entry.special:
             return self._special(entry, packet, address, route, stop)
         self._counts[entry.cell] += 1
@@ -105,57 +116,61 @@ class Responder:
             for observer in block.observers:
                 observer.observe(seen)
 
-    def _special(self, entry: Entry, packet: bytes, address: Address, route: Any, stop: int) -> bytes | None:  # noqa: ANN401
+    def _special(self, entry: Entry, packet: bytes, address: Address, route: Route, stop: int) -> bytes | None:
         """A hit whose reply takes turns, is large, or is observed."""
         if entry.size > MIN_PAYLOAD and self.cap is not None:
             payload = packet[stop + 3] << 8 | packet[stop + 4] if len(packet) > stop else 0
             if entry.size > min(max(payload, MIN_PAYLOAD), self.cap):
                 # The chain's encoder knows how to cut
-                return self._miss(packet, address, route, b"", stop)
+                return self._chain(packet, address, route, b"", stop)
         self._counts[entry.cell] += 1
         body = entry.rotated() if entry.runs else entry.body
         reply = packet[:2] + entry.head + packet[12:stop] + body
         block: Block = entry.owner
         if block.observers:
-            self._note(block, packet, reply, self._peer(address), monotonic(), None)
+            now = monotonic()
+            self.after.append((block, Outcome(packet, reply, self._peer(address), now, now)))
         return reply
 
-    def _miss(self, packet: bytes, address: Address, route: Any, key: bytes, stop: int) -> bytes | None:  # noqa: ANN401
-        """`key`: what to enter the reply under, empty for a packet that the memo does not take."""
+    def _refuse(self, packet: bytes, address: Address, route: Route, stop: int) -> bytes | None:
+        """A packet that is no ordinary query: most get a refusal, some are answered without the memo."""
         verdict = triage(packet)
-        if verdict is not Triage.ACCEPT:
-            if verdict is Triage.DROP:
-                return None
-            rcode = RCode.NOTIMP if verdict is Triage.NOTIMP else RCode.FORMERR
-            return refuse(packet, rcode, question_end(packet))
+        if verdict is Triage.ACCEPT:
+            return self._chain(packet, address, route, b"", stop)
+        if verdict is Triage.DROP:
+            return None
+        return refuse(packet, RCode.NOTIMP if verdict is Triage.NOTIMP else RCode.FORMERR, question_end(packet))
+
+    def _chain(self, packet: bytes, address: Address, route: Route, key: bytes, stop: int) -> bytes | None:
+        """Have the chain answer. `key`: what to enter the reply under, empty for what the memo does not take."""
         try:
             request = parse(packet)
         except QueryError as error:
             return refuse(packet, error.rcode, error.question_end)
-        if len(request.question) + 12 != stop:
-            key = b""
-        job = _Job(request, packet, address, route, key)
-        block = self._plan.router.find(request.query)
+        query = request.query
+        block = self._plan.router.find(query)
         if block is None or block.handler is None:
-            return encode(request, Response(RCode.REFUSED), self._limit(request)).wire
-        started = monotonic() if block.observers else 0.0
+            return encode(request, Response(RCode.REFUSED), self._limit(request)).wire(request)
         context = Context(request, self._peer(address))
-        result = begin(block.handler(request.query, context), self._plan.router, context)
+        # A NUL octet in a label: the key is not that of this name
+        job = _Job(request, packet, address, route, key if len(request.question) + 12 == stop else b"", block, context)
+        if block.observers:
+            job.started = monotonic()
+        result = begin(block.handler(query, context), self._plan.router, context)
         if isinstance(result, Pending):
-            self._wait(job, block, context, result, started)
+            self._wait(job, result)
             return None
-        return self._finish(job, block, context, result, started)
+        return self._finish(job, result)
 
-    def _wait(self, job: "_Job", block: Block, context: Context, pending: Pending, started: float) -> None:
+    def _wait(self, job: "_Job", pending: Pending) -> None:
         """Have the upstreams asked, and come back with what they say."""
 
         def waiter(result: Relay | UpstreamError) -> None:
             following = pending.fail(result) if isinstance(result, UpstreamError) else pending.resume(result)
             if isinstance(following, Pending):
-                self._wait(job, block, context, following, started)
+                self._wait(job, following)
                 return
-            reply = self._finish(job, block, context, following, started)
-            self._send(reply, job.address, job.route)
+            job.route(self._finish(job, following), job.address)
             if self.after:
                 self.settle()
 
@@ -164,39 +179,49 @@ class Responder:
         except UpstreamError as error:
             waiter(error)
 
-    def _finish(self, job: "_Job", block: Block, context: Context, result: Reply, started: float) -> bytes:
+    def _finish(self, job: "_Job", result: Reply) -> bytes:
         """Encode, enter into the memo what may be entered, note it for the observers."""
+        context = job.context
         try:
-            reply = self._encode(job, block, context, result)
+            reply = self._encoded(job, result)
         except UpstreamError as error:
             # A relayed reply that had to be taken apart, and could not be
             context.error, context.pure = error, False
-            reply = self._encode(job, block, context, Response(RCode.SERVFAIL))
+            reply = self._encoded(job, Response(RCode.SERVFAIL))
         if context.error is not None and not isinstance(context.error, ClusterDNSError | QueryError):
             self._service.report(context.error, f"while answering {to_text(job.request.query.name)}")
-        if block.observers:
-            self._note(block, job.packet, reply, context._peer, started, context.error)
+        if job.block.observers:
+            outcome = Outcome(job.packet, reply, context.hidden_peer, job.started, job.started, context.error)
+            self.after.append((job.block, outcome))
         return reply
 
-    def _encode(self, job: "_Job", block: Block, context: Context, result: Reply) -> bytes:
-        request, limit = job.request, self._limit(job.request)
-        cell = self._cell(block, request, result, False)
-        self._counts[cell] += 1
+    def _encoded(self, job: "_Job", result: Reply) -> bytes:
+        request, block, context = job.request, job.block, job.context
+        missed, hit = self._cells(block, request.query.qtype, result.rcode)
+        self._counts[missed] += 1
         if not context.pure or not job.key:
             self._turn += 1
-            return encode(request, result, limit, self._turn, block.recursive).wire
-        encoded = encode(request, result, MAX_MESSAGE, 0, block.recursive)
-        reads = tuple([(id(store), key) for store, keys in context.reads for key in keys])
-        hits = self._cell(block, request, result, True)
-        entry = make_entry(encoded, len(request.question) + 12, hits, reads, block, bool(block.observers))
-        self.memo.put(job.key, entry)
-        if len(encoded.wire) <= limit:
-            return encoded.wire
-        return encode(request, result, limit, 0, block.recursive).wire
+            encoded = self._encode(request, result, self._limit(request), self._turn, block.recursive)
+            return encoded.wire(request)
+        encoded = self._encode(request, result, MAX_MESSAGE, 0, block.recursive)
+        body = encoded.body
+        size = len(request.question) + len(body) + 12
+        special = size > MIN_PAYLOAD or bool(encoded.runs or block.observers)
+        self.memo.put(job.key, Entry(encoded.head, body, hit, special, size, context.reads, block, encoded.runs))
+        if size > MIN_PAYLOAD and size > (limit := self._limit(request)):
+            encoded = self._encode(request, result, limit, 0, block.recursive)
+        return encoded.wire(request)
 
-    def _cell(self, block: Block, request: Request, result: Reply, memo: bool) -> int:
-        labels = Labels(block.zone, self._protocol, request.query.qtype, result.rcode, memo)
-        return self._service.cells.cell(labels)
+    def _cells(self, block: Block, qtype: int, rcode: int) -> tuple[int, int]:
+        """The cells that count such a reply: made by the chain, and given by the memo."""
+        known = self._known_cells.get((block.zone, qtype, rcode))
+        if known is None:
+            labels = Labels(block.zone, self._protocol, qtype, rcode, False)
+            cells = self._service.cells
+            known = cells.cell(labels), cells.cell(msgspec.structs.replace(labels, memo=True))
+            if len(self._known_cells) < Cells.LIMIT:
+                self._known_cells[block.zone, qtype, rcode] = known
+        return known
 
     def _limit(self, request: Request) -> int:
         return MAX_MESSAGE if self.cap is None else udp_limit(request, self.cap)
@@ -204,20 +229,18 @@ class Responder:
     def _peer(self, address: Address) -> Peer:
         return Peer(address[0], address[1], self._protocol, self._plan.local)
 
-    def _note(
-        self, block: Block, packet: bytes, reply: bytes, peer: Peer, started: float, error: Exception | None
-    ) -> None:
-        self.after.append((block, Outcome(packet, reply, peer, started, started, error)))
 
-
-class _Job(msgspec.Struct):
-    """A query that is being answered by the chain."""
+class _Job(msgspec.Struct, gc=False):
+    """A query that the chain is answering. `started`: monotonic seconds, 0 where nobody observes."""
 
     request: Request
     packet: bytes
     address: Address
-    route: Any
+    route: Route
     key: bytes
+    block: Block
+    context: Context
+    started: float = 0.0
 
 
 def _options_fit(packet: bytes, at: int) -> bool:
@@ -226,7 +249,7 @@ def _options_fit(packet: bytes, at: int) -> bool:
     if end != len(packet):
         return False
     for _ in range(MAX_OPTIONS):
-        if at + 4 > end or packet[at : at + 2] == _KEEPALIVE:
+        if at + 4 > end or packet[at + 1] == _KEEPALIVE:
             return False
         at += 4 + int.from_bytes(packet[at + 2 : at + 4], "big")
         if at >= end:

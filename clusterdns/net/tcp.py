@@ -21,7 +21,7 @@ class TcpListener:
     """One listening socket and its connections."""
 
     def __init__(self, plan: Plan, service: Service) -> None:
-        self.responder = Responder(plan, service, "tcp", self._send, None)
+        self.responder = Responder(plan, service, "tcp", None)
         self._loop = asyncio.get_running_loop()
         # In the order of their last query, so that the first is the one idle for longest
         self.connections: dict[Connection, None] = {}
@@ -51,9 +51,6 @@ class TcpListener:
             if not connection.waiting:
                 connection.close()
         self._timer = self._loop.call_later(_TICK, self._tick)
-
-    def _send(self, reply: bytes, address: Address, route: "Connection") -> None:
-        route.finish(reply)
 
 
 class Connection(asyncio.Protocol):
@@ -90,7 +87,7 @@ class Connection(asyncio.Protocol):
             packet = data[at + 2 : end]
             at = end
             self.waiting += 1
-            reply = responder.answer(packet, self._address, self)
+            reply = responder.answer(packet, self._address, self.finish)
             if reply is not None:
                 self.waiting -= 1
                 replies += [len(reply).to_bytes(2, "big"), reply]
@@ -106,7 +103,7 @@ class Connection(asyncio.Protocol):
             responder.settle()
         self._throttle()
 
-    def finish(self, reply: bytes) -> None:
+    def finish(self, reply: bytes, _: Address) -> None:
         """A query that had to wait is answered."""
         self.waiting -= 1
         if self._transport is not None:

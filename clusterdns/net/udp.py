@@ -4,9 +4,10 @@ import asyncio
 import errno
 import logging
 import socket
+from functools import partial
 from struct import Struct
 
-from clusterdns.net.responder import Address, Plan, Responder, Service
+from clusterdns.net.responder import Address, Responder, Route
 from clusterdns.wire.encode import OUR_PAYLOAD
 
 # Datagrams taken before the loop looks at anything else: upstream replies and timers wait 1 ms at most.
@@ -15,7 +16,7 @@ BATCH = 100
 LARGEST_QUERY = 4096
 # A worker that is busy or being replaced must not lose what arrives meanwhile: 8 MiB hold some 10,000 queries.
 RECEIVE_BUFFER = 8 * 1024 * 1024
-# Before EMSGSIZE teaches otherwise
+# The largest UDP reply, until EMSGSIZE teaches otherwise
 MAX_UDP = 4096
 
 # Linux's numbers where the socket module of this Python has none
@@ -32,19 +33,23 @@ _ANCILLARY = 64
 # Addresses of this machine that queries came to, with the ancillary data that answers from them
 _MAX_SOURCES = 1024
 
+# Ancillary data of a datagram, and with it the way to send from the same address
+Ancillary = list[tuple[int, int, bytes]]
+Source = tuple[Ancillary, Route]
+
 _log = logging.getLogger(__name__)
 
 
 class UdpListener:
-    """One socket. On a wildcard address replies are sent from the address that was asked."""
+    """One socket of a responder. On a wildcard address replies are sent from the address that was asked."""
 
-    def __init__(self, sock: socket.socket, plan: Plan, service: Service) -> None:
+    def __init__(self, sock: socket.socket, responder: Responder) -> None:
         self._sock = sock
-        self._wildcard = sock.getsockname()[0] in ("0.0.0.0", "::")
-        self.responder = Responder(plan, service, "udp", self._send, MAX_UDP)
-        self._sources: dict[bytes, list[tuple[int, int, bytes]]] = {}
-        _configure(sock, self._wildcard)
-        asyncio.get_running_loop().add_reader(sock.fileno(), self._drain_any if self._wildcard else self._drain)
+        self.responder = responder
+        self._sources: dict[bytes, Source] = {}
+        wildcard = sock.getsockname()[0] in ("0.0.0.0", "::")
+        _configure(sock, wildcard)
+        asyncio.get_running_loop().add_reader(sock.fileno(), self._drain_any if wildcard else self._drain)
 
     def close(self) -> None:
         asyncio.get_running_loop().remove_reader(self._sock.fileno())
@@ -53,7 +58,7 @@ class UdpListener:
     def _drain(self) -> None:
         """A batch of queries to one address."""
         recvfrom, sendto = self._sock.recvfrom, self._sock.sendto
-        responder = self.responder
+        responder, route = self.responder, self._send
         answer = responder.answer
         for _ in range(BATCH):
             try:
@@ -61,12 +66,12 @@ class UdpListener:
             except OSError as error:
                 _received_error(error)
                 break
-            reply = answer(packet, address)
+            reply = answer(packet, address, route)
             if reply is not None:
                 try:
                     sendto(reply, address)
                 except OSError as error:
-                    self._unsent(error, packet, address, None)
+                    self._unsent(error, packet, address, route)
         if responder.after:
             responder.settle()
 
@@ -82,57 +87,59 @@ class UdpListener:
                 _received_error(error)
                 break
             arrived = ancillary[0][2] if ancillary else b""
-            source = sources.get(arrived)
-            if source is None:
-                source = self._learn(arrived, ancillary)
-            reply = answer(packet, address, source)
+            source, route = sources.get(arrived) or self._learn(arrived, ancillary)
+            reply = answer(packet, address, route)
             if reply is not None:
                 try:
                     sendmsg((reply,), source, 0, address)
                 except OSError as error:
-                    self._unsent(error, packet, address, source)
+                    self._unsent(error, packet, address, route)
         if responder.after:
             responder.settle()
 
-    def _learn(self, arrived: bytes, ancillary: list[tuple[int, int, bytes]]) -> list[tuple[int, int, bytes]]:
-        """Ancillary data that sends from the address a query came to; the interface is left to the routing table."""
-        source: list[tuple[int, int, bytes]] = []
-        for level, kind, data in ancillary:
+    def _learn(self, arrived: bytes, ancillary: Ancillary) -> Source:
+        """How to send from the address a query came to; the interface is left to the routing table."""
+        data: Ancillary = []
+        for level, kind, info in ancillary:
             if level == socket.IPPROTO_IP and kind == IP_PKTINFO:
-                _, _, asked = _IN_PKTINFO.unpack(data)
-                source.append((level, kind, _IN_PKTINFO.pack(0, asked, b"\0\0\0\0")))
+                _, _, asked = _IN_PKTINFO.unpack(info)
+                data.append((level, kind, _IN_PKTINFO.pack(0, asked, b"\0\0\0\0")))
             elif level == socket.IPPROTO_IPV6 and kind == _IPV6_PKTINFO:
                 # Link-local addresses need their interface, all others the routing table's
-                linked = data[:2] == b"\xfe\x80"
-                source.append((level, kind, data if linked else data[:16] + b"\0\0\0\0"))
+                linked = info[:2] == b"\xfe\x80"
+                data.append((level, kind, info if linked else info[:16] + b"\0\0\0\0"))
         if len(self._sources) >= _MAX_SOURCES:
             self._sources.clear()
-        self._sources[arrived] = source
+        source = self._sources[arrived] = data, partial(self._send_from, data)
         return source
 
-    def _send(self, reply: bytes, address: Address, route: list[tuple[int, int, bytes]] | None) -> None:
+    def _send(self, reply: bytes, address: Address) -> None:
         """A reply that had to wait."""
         try:
-            if route is None:
-                self._sock.sendto(reply, address)
-            else:
-                self._sock.sendmsg((reply,), route, 0, address)
+            self._sock.sendto(reply, address)
         except OSError as error:
-            if error.errno == errno.EMSGSIZE:
-                self._shrink()
-            # The client asks again, as after any loss
-            _log.debug("a reply to %s was not sent: %s", address[0], error)
+            self._lost(error, address)
 
-    def _unsent(
-        self, error: OSError, packet: bytes, address: Address, route: list[tuple[int, int, bytes]] | None
-    ) -> None:
+    def _send_from(self, source: Ancillary, reply: bytes, address: Address) -> None:
+        try:
+            self._sock.sendmsg((reply,), source, 0, address)
+        except OSError as error:
+            self._lost(error, address)
+
+    def _lost(self, error: OSError, address: Address) -> None:
+        """The client asks again, as after any loss; then what was too large is cut."""
+        if error.errno == errno.EMSGSIZE:
+            self._shrink()
+        _log.debug("a reply to %s was not sent: %s", address[0], error)
+
+    def _unsent(self, error: OSError, packet: bytes, address: Address, route: Route) -> None:
         """Too large for the interface: answer again within what fits everywhere. Else it is lost, as UDP is."""
         if error.errno != errno.EMSGSIZE or not self._shrink():
-            _log.debug("a reply to %s was not sent: %s", address[0], error)
+            self._lost(error, address)
             return
         reply = self.responder.answer(packet, address, route)
         if reply is not None:
-            self._send(reply, address, route)
+            route(reply, address)
 
     def _shrink(self) -> bool:
         """From now on no reply of this listener needs more than the smallest MTU that IPv6 allows."""

@@ -46,38 +46,37 @@ class Peer(msgspec.Struct, frozen=True):
     local: str = ""
 
 
-class Context:
+class Context(msgspec.Struct, gc=False):
     """One query's surroundings. What is read here outside of the stores is not in the memo's key, so reading it bars
-    the result from the memo (`pure` turns false)."""
+    the result from the memo (`pure` turns false).
 
-    __slots__ = ("_peer", "_request", "error", "followed", "links", "pure", "reads")
+    `reads`: by store (its `id`) the keys that the answer was made from. `error`: what went wrong on the way, for the
+    observers. `links` and `followed`: what is left of the budget for CNAMEs, and the names that were followed.
+    """
 
-    def __init__(self, request: Request, peer: Peer) -> None:
-        self._request, self._peer = request, peer
-        self.pure = True
-        # The store keys that the answer was made from
-        self.reads: list[tuple[Store, list[bytes]]] = []
-        # What went wrong on the way, for the observers
-        self.error: Exception | None = None
-        # What is left of the budget for links, and the names that were followed
-        self.links = MAX_LINKS
-        self.followed: set[tuple[bytes, int]] | None = None
+    hidden_request: Request
+    hidden_peer: Peer
+    pure: bool = True
+    reads: list[tuple[int, list[bytes]]] = msgspec.field(default_factory=list)
+    error: Exception | None = None
+    links: int = MAX_LINKS
+    followed: set[tuple[bytes, int]] | None = None
 
     @property
     def peer(self) -> Peer:
         """The client's address, port and protocol."""
         self.pure = False
-        return self._peer
+        return self.hidden_peer
 
     @property
     def options(self) -> tuple[tuple[int, bytes], ...]:
         """The EDNS options of the query."""
         self.pure = False
-        return self._request.options
+        return self.hidden_request.options
 
     def read(self, store: Store, keys: list[bytes]) -> None:
         """Note that the answer depends on these keys of this store."""
-        self.reads.append((store, keys))
+        self.reads.append((id(store), keys))
 
 
 class Outcome(msgspec.Struct, frozen=True):

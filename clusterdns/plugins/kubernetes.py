@@ -1,7 +1,7 @@
 """`kubernetes`: answers for the cluster zones from the store."""
 
 from clusterdns.corefile.directives import Directive
-from clusterdns.kube.lookup import find, zone_soa
+from clusterdns.kube.lookup import ZoneSoas, find
 from clusterdns.kube.question import Found, Miss, Question, View
 from clusterdns.kube.store import Store
 from clusterdns.plugins.base import Context, Handler, Layer, Resolve, Step
@@ -25,7 +25,7 @@ def setup(directive: Directive, site: Site) -> Layer:
 
 
 def _handler(store: Store, view: View, fallthrough: tuple[bytes, ...], following: Handler) -> Handler:
-    zones = frozenset(view.zones)
+    zones, soas = frozenset(view.zones), ZoneSoas()
 
     def handle(query: Query, ctx: Context) -> Step:
         name, starts = query.name, query.starts
@@ -40,7 +40,7 @@ def _handler(store: Store, view: View, fallthrough: tuple[bytes, ...], following
         if isinstance(result, Miss):
             if result is Miss.NO_NAME and fallthrough and any(is_below(name, zone) for zone in fallthrough):
                 return (yield from following(query, ctx))
-            return _negative(result, question)
+            return _negative(result, question, soas)
         if isinstance(result, Found):
             return Response(RCode.NOERROR, result.answer, (), result.additional, True)
         return _chased(result.cname, (yield Resolve(query, ask(result.target, query.qtype))))
@@ -56,12 +56,12 @@ def _depth(name: bytes, starts: tuple[int, ...], zones: frozenset[bytes]) -> int
     return None
 
 
-def _negative(miss: Miss, question: Question) -> Response:
+def _negative(miss: Miss, question: Question, soas: ZoneSoas) -> Response:
     """NODATA and NXDOMAIN with the zone's SOA (RFC 2308); SERVFAIL while a list is not complete."""
     if miss is Miss.NOT_SYNCED:
         return Response(RCode.SERVFAIL)
     rcode = RCode.NXDOMAIN if miss is Miss.NO_NAME else RCode.NOERROR
-    return Response(rcode, (), (zone_soa(question),), (), True)
+    return Response(rcode, (), soas(question), (), True)
 
 
 def _chased(cname: RRset, reply: Reply | None) -> Response:

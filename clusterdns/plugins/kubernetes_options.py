@@ -54,6 +54,7 @@ class Options(msgspec.Struct):
             self.namespaces,
             self.namespace_labels,
             tuple(address.packed for address in packed if not address.is_unspecified),
+            frozenset(name for name in self.zones if is_reverse(name)),
         )
 
 

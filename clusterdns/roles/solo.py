@@ -17,7 +17,7 @@ from clusterdns.net.listen import bind
 from clusterdns.net.machine import Machine
 from clusterdns.net.responder import Plan, Responder, Service
 from clusterdns.net.tcp import TcpListener
-from clusterdns.net.udp import UdpListener
+from clusterdns.net.udp import MAX_UDP, UdpListener
 from clusterdns.plugins.build import Config, Listener
 from clusterdns.plugins.site import SourceSpec
 from clusterdns.roles.load import load
@@ -41,6 +41,7 @@ class Solo:
         self._settings = settings
         self._write = write
         self.cells = Cells()
+        self._machine = Machine()
         self.responders: list[Responder] = []
         self._closers: list[Callable[[], object]] = []
         self.config: Config | None = None
@@ -48,7 +49,7 @@ class Solo:
     async def start(self) -> None:
         """Raises ConfigErrors for a bad Corefile, ClusterDNSError for a port that cannot be had."""
         loop = asyncio.get_running_loop()
-        self.config = config = load(self._settings, Machine(), self._write)
+        self.config = config = load(self._settings, self._machine, self._write)
         for warning in config.shared.warnings:
             _log.warning("%s", warning)
         report = BugReporter(loop.time)
@@ -99,14 +100,12 @@ class Solo:
         return sources
 
     async def _listen(self, listener: Listener, service: Service) -> None:
-        udp, tcp = bind(listener.address, listener.port)
-        for sock in udp:
-            plan = Plan(listener.router, listener.classifiers, sock.getsockname()[0])
-            datagrams = UdpListener(sock, plan, service)
-            self.responders.append(datagrams.responder)
-            self._closers.append(datagrams.close)
+        plan = Plan(listener.router, listener.classifiers, listener.address)
+        udp, tcp = bind(listener.address, listener.port, self._machine.interfaces())
+        datagrams = Responder(plan, service, "udp", MAX_UDP)
+        self.responders.append(datagrams)
+        self._closers += [UdpListener(sock, datagrams).close for sock in udp]
         for sock in tcp:
-            plan = Plan(listener.router, listener.classifiers, sock.getsockname()[0])
             stream = TcpListener(plan, service)
             await stream.start(sock)
             self.responders.append(stream.responder)

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable
 from struct import Struct
+from typing import Any
 
 from clusterdns.errors import UpstreamError
 from clusterdns.upstream.group import QUERY_TIMEOUT, Draw, Group, Upstream
@@ -22,20 +23,34 @@ MAX_FLIGHTS = 10_000
 MAX_WAITERS = 1_000
 
 _HEADER = Struct("!HHHHH")
+_QUESTION = Struct("!HH")
 _OPT = Struct("!BHHIH")
 
 
 class Flight:
-    """One question to one group. `wire` is the message without its id; `attempt` counts the tries from 1."""
+    """One question to one group. `wire` is the message without its id, `question` its question section; `attempt`
+    counts the tries from 1. `places` is for whoever sends: where replies may come in."""
 
-    __slots__ = ("attempt", "deadline", "error", "group", "key", "order", "question", "upstream", "waiters", "wire")
+    __slots__ = (
+        "attempt",
+        "deadline",
+        "error",
+        "group",
+        "landed",
+        "order",
+        "places",
+        "question",
+        "upstream",
+        "waiters",
+        "wire",
+    )
 
     def __init__(self, group: Group, query: Query, order: list[Upstream], now: float) -> None:
-        self.group, self.key, self.order = group, (id(group), query), order
-        self.question = query.name + query.qtype.to_bytes(2, "big") + query.qclass.to_bytes(2, "big")
-        opt = _OPT.pack(0, Type.OPT, OUR_PAYLOAD, query.do << 15, 0) if query.edns else b""
-        self.wire = _HEADER.pack(query.flags, 1, 0, 0, len(opt) and 1) + self.question + opt
+        self.group, self.order, self.wire = group, order, message(query)
+        self.question = self.wire[10 : 14 + len(query.name)]
         self.waiters: list[Waiter] = []
+        self.landed = False
+        self.places: list[Any] = []
         self.attempt = 0
         self.deadline = now + QUERY_TIMEOUT
         self.upstream: Upstream | None = None
@@ -46,7 +61,8 @@ class Flights:
     """All questions in flight, and when their tries run out."""
 
     def __init__(self) -> None:
-        self._flights: dict[tuple[int, Query], Flight] = {}
+        # By group and message: the message holds all that makes two questions identical
+        self._flights: dict[tuple[int, bytes], Flight] = {}
         # Tries by their length in seconds, in the order in which they run out
         self._running: dict[float, deque[tuple[float, Flight, int]]] = {}
 
@@ -60,12 +76,13 @@ class Flights:
         """
         if group.max_concurrent and group.waiting >= group.max_concurrent:
             raise UpstreamError(f"forward: more than max_concurrent {group.max_concurrent} queries wait")
-        flight, fresh = self._flights.get((id(group), query)), False
+        key = (id(group), message(query))
+        flight, fresh = self._flights.get(key), False
         if flight is None:
             if len(self._flights) >= MAX_FLIGHTS:
                 raise UpstreamError(f"forward: more than {MAX_FLIGHTS} questions are in flight")
             flight, fresh = Flight(group, query, group.order(draw), now), True
-            self._flights[flight.key] = flight
+            self._flights[key] = flight
         if len(flight.waiters) >= MAX_WAITERS:
             raise UpstreamError(f"forward: more than {MAX_WAITERS} clients wait for this question")
         flight.waiters.append(waiter)
@@ -74,7 +91,7 @@ class Flights:
 
     def next_try(self, flight: Flight, now: float) -> Upstream | None:
         """The upstream to ask now, None when the flight has failed: each is tried twice at most, in turn."""
-        if flight.attempt >= 2 * len(flight.order) or now >= flight.deadline or flight.key not in self._flights:
+        if flight.attempt >= 2 * len(flight.order) or now >= flight.deadline or flight.landed:
             return None
         flight.upstream = flight.order[flight.attempt % len(flight.order)]
         self.renew(flight, now)
@@ -92,25 +109,32 @@ class Flights:
         for running in self._running.values():
             while running and running[0][0] <= now:
                 _, flight, attempt = running.popleft()
-                if flight.attempt == attempt and flight.key in self._flights:
+                if flight.attempt == attempt and not flight.landed:
                     flight.error = "timed out"
                     found.append(flight)
         return found
 
     def land(self, flight: Flight) -> list[Waiter]:
         """The flight is over; returns who waits for it."""
-        if self._flights.pop(flight.key, None) is None:
+        if flight.landed:
             return []
+        flight.landed = True
+        del self._flights[id(flight.group), flight.wire]
         flight.group.waiting -= len(flight.waiters)
         waiters, flight.waiters = flight.waiters, []
         return waiters
 
 
+def message(query: Query) -> bytes:
+    """The message to send, without its id."""
+    opt = _OPT.pack(0, Type.OPT, OUR_PAYLOAD, query.do << 15, 0) if query.edns else b""
+    question = _QUESTION.pack(query.qtype, query.qclass)
+    return _HEADER.pack(query.flags, 1, 0, 0, 1 if opt else 0) + query.name + question + opt
+
+
 def accept(flight: Flight, wire: bytes) -> Relay | None:
     """A message under the flight's id -> the reply; None for one that is no answer to this question, which is to be
     ignored: the real one may still come (RFC 5452 section 9)."""
-    if len(wire) < 12 or not wire[2] & 0x80:
-        return None
     try:
         return survey(wire, flight.question)
     except UpstreamError:

@@ -5,6 +5,7 @@ from struct import Struct
 import msgspec
 
 from clusterdns.wire.codes import Type
+from clusterdns.wire.names import is_below
 from clusterdns.wire.query import AA, CD, HEADER_SIZE, QR, RA, RD, TC, Request
 from clusterdns.wire.records import Names, Rdata, Relay, Reply, Response, RRset, Section
 from clusterdns.wire.survey import unpack
@@ -24,12 +25,13 @@ _ROTATED = frozenset({Type.A, Type.AAAA, Type.MX})
 _SLICED = frozenset({Type.A, Type.AAAA})
 
 _HEADER = Struct("!HHHHHH")
+_HEAD = Struct("!HHHHH")
 _RECORD = Struct("!HHIH")
 _OPT = Struct("!BHHIH")
 
 
 class Run(msgspec.Struct, frozen=True, gc=False):
-    """`count` records of `size` octets each, from offset `start` of the message, that may take turns."""
+    """`count` records of `size` octets each, from offset `start` of the body, that may take turns."""
 
     start: int
     size: int
@@ -37,15 +39,51 @@ class Run(msgspec.Struct, frozen=True, gc=False):
 
 
 class Encoded(msgspec.Struct, frozen=True, gc=False):
-    """A message, and where in it records may be rotated."""
+    """A message without what every client has its own of: id and question. `head`: flags and counts; `body`: what
+    follows the question; `runs`: where in the body records may be rotated."""
 
-    wire: bytes
+    head: bytes
+    body: bytes
     runs: tuple[Run, ...] = ()
+
+    def wire(self, request: Request) -> bytes:
+        """The message for this client."""
+        return request.id.to_bytes(2, "big") + self.head + request.question + self.body
 
 
 def udp_limit(request: Request, cap: int) -> int:
     """Octets a UDP reply may have: what the client takes, at least 512, and never more than `cap`."""
     return min(max(request.payload, MIN_PAYLOAD), cap)
+
+
+class Encoder:
+    """`encode`, with the negative replies remembered: what stands behind their question depends on where the zone
+    begins in it and on nothing else, and they are what a search path asks for most."""
+
+    # Zones, times lengths of names, times flags; and a new serial makes all of them anew.
+    LIMIT = 4096
+
+    def __init__(self) -> None:
+        self._negative: dict[tuple[RRset, int, int, bool, bool, bool, bool, bool], Encoded] = {}
+
+    def __call__(
+        self, request: Request, reply: Reply, limit: int = MAX_MESSAGE, turn: int = 0, recursive: bool = False
+    ) -> Encoded:
+        """As `encode`."""
+        if type(reply) is Relay or reply.answer or reply.additional or len(reply.authority) != 1:  # type: ignore[union-attr]
+            return encode(request, reply, limit, turn, recursive)
+        query, (soa,) = request.query, reply.authority  # type: ignore[union-attr]
+        at = len(query.name) - len(soa.owner)
+        bits = request.flags & _OPCODE_RD_CD | reply.rcode
+        key = (soa, at, bits, reply.aa, reply.ra, recursive, query.edns, query.do)  # type: ignore[union-attr]
+        known = self._negative.get(key)
+        if known is None or len(request.question) + len(known.body) + HEADER_SIZE > limit:
+            known = encode(request, reply, limit, turn, recursive)
+            if len(self._negative) >= self.LIMIT:
+                self._negative.clear()
+            if is_below(query.name, soa.owner):
+                self._negative[key] = known
+        return known
 
 
 def encode(request: Request, reply: Reply, limit: int = MAX_MESSAGE, turn: int = 0, recursive: bool = False) -> Encoded:
@@ -56,17 +94,17 @@ def encode(request: Request, reply: Reply, limit: int = MAX_MESSAGE, turn: int =
     """
     if isinstance(reply, Relay):
         relayed = None if reply.rotate else _relay(request, reply)
-        if relayed is not None and len(relayed) <= limit:
-            return Encoded(relayed)
+        if relayed is not None and len(request.question) + len(relayed.body) + HEADER_SIZE <= limit:
+            return relayed
         reply = unpack(reply)
-    writer = _Writer(request)
+    writer = _Writer(request, reply)
     runs = writer.section(reply.answer, turn if reply.rotate else 0, reply.rotate)
     writer.section(reply.authority)
     writer.section(reply.additional)
     if len(writer.out) + writer.opt_size > limit:
         return _cut(request, reply, limit, turn, recursive)
     counts = (_count(reply.answer), _count(reply.authority), _count(reply.additional))
-    return Encoded(writer.finish(reply, counts, recursive), runs)
+    return writer.finish(reply, counts, recursive, 0, runs)
 
 
 def refuse(packet: bytes, rcode: int, question_end: int = 0) -> bytes:
@@ -81,7 +119,7 @@ def _count(section: Section) -> int:
     return sum([len(rrset.rdatas) for rrset in section])
 
 
-def _relay(request: Request, relay: Relay) -> bytes | None:
+def _relay(request: Request, relay: Relay) -> Encoded | None:
     """The upstream's octets with our id, the client's spelling and our OPT; None when its OPT is in the way."""
     wire = relay.wire
     if relay.opt_at and relay.opt_end != len(wire):
@@ -91,7 +129,7 @@ def _relay(request: Request, relay: Relay) -> bytes | None:
     body = wire[HEADER_SIZE + len(request.question) : relay.opt_at or len(wire)]
     opt = _opt(request, relay.rcode)
     additionals += bool(opt) - bool(relay.opt_at)
-    return _HEADER.pack(request.id, flags, 1, answers, authorities, additionals) + request.question + body + opt
+    return Encoded(_HEAD.pack(flags, 1, answers, authorities, additionals), body + opt)
 
 
 def _opt(request: Request, rcode: int) -> bytes:
@@ -111,14 +149,17 @@ def _rotated(rrset: RRset, turn: int) -> tuple[Rdata, ...]:
 class _Writer:
     """One message being written: octets, and where each name suffix was written first."""
 
-    __slots__ = ("_seen", "opt_size", "out", "query", "request")
+    __slots__ = ("_reach", "_seen", "opt_size", "out", "query", "request")
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, reply: Response) -> None:
         self.request, self.query = request, request.query
         self.out = bytearray(HEADER_SIZE)
         self.out += request.question
         self.opt_size = 11 if request.query.edns else 0
         self._seen: dict[bytes, int] = {}
+        # The names of a negative reply point at the zone in the question, never left of it: see `Encoder`
+        negative = not reply.answer and not reply.additional and len(reply.authority) == 1
+        self._reach = len(self.query.name) - len(reply.authority[0].owner) if negative else 0
 
     def section(self, section: Section, turn: int = 0, rotate: bool = False) -> tuple[Run, ...]:
         """Write all records; returns the runs that may be rotated later."""
@@ -144,12 +185,13 @@ class _Writer:
             head = bytes(out[at:]) + fixed
             del out[at:]
             out += head + head.join(rdatas)  # type: ignore[arg-type]
+            at -= HEADER_SIZE + len(self.request.question)
             return Run(at, len(head) + size, len(rdatas))
         # The owner was written in full: the other records point at it, so the first is longer than they are
         out += fixed + rdatas[0]  # type: ignore[operator]
         for rdata in rdatas[1:]:
             self.record(rrset, rdata)
-        return Run(at, 0, 1)
+        return Run(0, 0, 1)
 
     def record(self, rrset: RRset, rdata: Rdata) -> None:
         out = self.out
@@ -176,8 +218,8 @@ class _Writer:
 
     def name(self, name: bytes, compress: bool = True) -> None:
         """Write a name, its longest suffix that stands in the message already as a pointer (RFC 1035 4.1.4)."""
-        out, seen, qname = self.out, self._seen, self.query.name
-        if compress and name == qname and len(name) > 1:
+        out, seen = self.out, self._seen
+        if compress and not self._reach and name == self.query.name and len(name) > 1:
             out += b"\xc0\x0c"
             return
         at = 0
@@ -198,23 +240,30 @@ class _Writer:
         query = self.query
         if query.name.endswith(suffix):
             edge = len(query.name) - len(suffix)
-            if edge in query.starts:
+            if edge >= self._reach and edge in query.starts:
                 return HEADER_SIZE + edge
         return 0
 
-    def finish(self, reply: Response, counts: tuple[int, int, int], recursive: bool, flags: int = 0) -> bytes:
+    def finish(
+        self,
+        reply: Response,
+        counts: tuple[int, int, int],
+        recursive: bool,
+        flags: int = 0,
+        runs: tuple[Run, ...] = (),
+    ) -> Encoded:
         request = self.request
         opt = _opt(request, reply.rcode)
         flags |= QR | request.flags & _OPCODE_RD_CD | reply.rcode & 0xF
         flags |= (AA if reply.aa else 0) | (RA if reply.ra or recursive else 0)
         answers, authorities, additionals = counts
-        _HEADER.pack_into(self.out, 0, request.id, flags, 1, answers, authorities, additionals + bool(opt))
-        return bytes(self.out) + opt
+        head = _HEAD.pack(flags, 1, answers, authorities, additionals + bool(opt))
+        return Encoded(head, bytes(self.out[HEADER_SIZE + len(request.question) :]) + opt, runs)
 
 
 def _cut(request: Request, reply: Response, limit: int, turn: int, recursive: bool) -> Encoded:
     """As many whole records as fit, in order; the first that does not fit ends the message."""
-    writer = _Writer(request)
+    writer = _Writer(request, reply)
     room = limit - writer.opt_size
     counts, full = [0, 0, 0], False
     for index, section in enumerate((reply.answer, reply.authority, reply.additional)):
@@ -224,4 +273,4 @@ def _cut(request: Request, reply: Response, limit: int, turn: int, recursive: bo
                 full = full or not writer.fits(rrset, rdata, room)
                 counts[index] += not full
     missing = counts[0] < _count(reply.answer) or counts[1] < _count(reply.authority)
-    return Encoded(writer.finish(reply, (counts[0], counts[1], counts[2]), recursive, TC if missing else 0))
+    return writer.finish(reply, (counts[0], counts[1], counts[2]), recursive, TC if missing else 0)

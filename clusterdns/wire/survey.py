@@ -30,16 +30,19 @@ _RECORD = Struct("!HHIH")
 
 
 def survey(wire: bytes, question: bytes) -> Relay:
-    """Check that a reply to `question` (name in any case, type, class) is well formed; find its OPT record.
+    """Check that a message is a well-formed reply to `question` (name in lower case, type, class); find its OPT record.
 
     Raises UpstreamError for anything broken: such a reply is no answer.
     """
-    counts = _COUNTS.unpack_from(wire, 4) if len(wire) >= HEADER_SIZE else (0, 0, 0, 0)
+    if len(wire) < HEADER_SIZE or not wire[2] & 0x80:
+        raise UpstreamError("the message is no reply")
+    questions, answers, authorities, additionals = _COUNTS.unpack_from(wire, 4)
     at = HEADER_SIZE + len(question)
-    if counts[0] != 1 or wire[HEADER_SIZE:at].lower() != question.lower():
+    # Only the name is folded: as a letter, type 65 would be type 97
+    if questions != 1 or wire[HEADER_SIZE : at - 4].lower() + wire[at - 4 : at] != question:
         raise UpstreamError("the reply is to another question")
     opt_at = opt_end = extended = 0
-    for _ in range(counts[1] + counts[2] + counts[3]):
+    for _ in range(answers + authorities + additionals):
         start, at = at, _skip_name(wire, at)
         if at + 10 > len(wire):
             raise UpstreamError("the reply breaks off")

@@ -55,7 +55,7 @@ class InProcess:
         listener = self.config.listeners[0]
         plan = Plan(listener.router, listener.classifiers, "127.0.0.1")
         cap = 4096 if protocol == "udp" else None
-        self.responder = Responder(plan, service, protocol, lambda reply, *_: self._replies.append(reply), cap)
+        self.responder = Responder(plan, service, protocol, cap)
         for source in {spec for spec, _ in self.config.shared.stores}:
             if source.manifests and synced:
                 self.apply(Manifests(source.manifests).scan().events, source)
@@ -69,7 +69,7 @@ class InProcess:
 
     def ask(self, packet: bytes, client: tuple[str, int] = CLIENT) -> bytes | None:
         """The reply, or None for a packet that gets none."""
-        reply = self.responder.answer(packet, client)
+        reply = self.responder.answer(packet, client, lambda reply, _: self._replies.append(reply))
         if reply is None and self._replies:
             reply = self._replies.pop()
         if self.responder.after:
