@@ -4,9 +4,14 @@
  * question, a header and one A record. Nothing is looked up, so what it costs is the kernel's part. The
  * benchmark also uses it as the upstream of forwarded queries.
  *
- * floor ADDRESS PORT    runs until a signal ends it
+ * floor ADDRESS PORT [awake]    runs until a signal ends it
+ *
+ * `awake`: never sleep while waiting, only yield. That is for the upstream: what it costs to wake a process
+ * on the same machine would be counted as the server's, and real upstreams are on other machines.
  */
 #include <arpa/inet.h>
+#include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,15 +62,20 @@ static int bound_socket(const char *address, const char *port) {
 
 int main(int argc, char **argv) {
     static unsigned char packet[DATAGRAM];
-    if (argc != 3) {
-        fprintf(stderr, "usage: floor ADDRESS PORT\n");
+    if (argc < 3) {
+        fprintf(stderr, "usage: floor ADDRESS PORT [awake]\n");
         return 2;
     }
     int fd = bound_socket(argv[1], argv[2]);
+    int flags = argc > 3 ? MSG_DONTWAIT : 0;
     for (;;) {
         struct sockaddr_storage client;
         socklen_t size = sizeof client;
-        ssize_t length = recvfrom(fd, packet, sizeof packet, 0, (struct sockaddr *)&client, &size);
+        ssize_t length = recvfrom(fd, packet, sizeof packet, flags, (struct sockaddr *)&client, &size);
+        if (length < 0 && errno == EAGAIN) {
+            sched_yield();
+            continue;
+        }
         size_t filled = length < HEADER ? 0 : reply(packet, (size_t)length);
         if (filled > 0)
             sendto(fd, packet, filled, 0, (struct sockaddr *)&client, size);

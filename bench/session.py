@@ -112,7 +112,7 @@ def measured(plan: Plan, directory: Path, scenarios: tuple[Scenario, ...]) -> Me
     write_manifests(_made(directory / "manifests"))
     with ExitStack() as stack:
         floor = stack.enter_context(_floor("floor", server_cpu(), directory))
-        upstream = stack.enter_context(_floor("upstream", load_cpu(), directory))
+        upstream = stack.enter_context(_floor("upstream", load_cpu(), directory, "awake"))
         return Bench(plan, directory, floor, upstream, scenarios).run()
 
 
@@ -133,9 +133,9 @@ def serving(setup: Setup, directory: Path, upstream: int) -> Iterator[Server]:
 
 
 @contextmanager
-def _floor(name: str, cpu: int, directory: Path) -> Iterator[Server]:
+def _floor(name: str, cpu: int, directory: Path, *options: str) -> Iterator[Server]:
     (port,) = free_ports(1)
-    command = [str(compiled("floor")), "127.0.0.1", str(port)]
+    command = [str(compiled("floor")), "127.0.0.1", str(port), *options]
     with running(command, port, cpu, HIT[0].wire(), directory / f"{name}.log", ROOT) as server:
         yield server
 

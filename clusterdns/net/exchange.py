@@ -11,7 +11,7 @@ from clusterdns.upstream.flights import Flight, Flights, Waiter, accept, failure
 from clusterdns.upstream.group import Group, Transport, Upstream
 from clusterdns.wire.query import Query
 from clusterdns.wire.records import Relay
-from clusterdns.wire.survey import is_truncated
+from clusterdns.wire.survey import TRUNCATED
 
 # Seconds between looks at what has timed out: a try of 2 s ends at most 2 % late.
 _TICK = 0.05
@@ -31,7 +31,8 @@ class Exchange:
         self.mismatches = 0
         self._loop = asyncio.get_running_loop()
         self._flights = Flights()
-        self._pools: dict[Upstream, Pool] = {}
+        # By the identity of the upstream, which its pool keeps alive
+        self._pools: dict[int, Pool] = {}
         self._ports: dict[int, Port] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._tls = ssl.create_default_context()
@@ -41,9 +42,10 @@ class Exchange:
 
     def ask(self, group: Group, query: Query, waiter: Waiter) -> None:
         """Have `waiter` told the answer, later.  Raises UpstreamError when too many wait already."""
-        flight = self._flights.join(group, query, waiter, self.entropy.below, self._loop.time())
+        now = self._loop.time()
+        flight = self._flights.join(group, query, waiter, self.entropy.below, now)
         if flight is not None:
-            self._try(flight)
+            self._try(flight, now)
 
     def close(self) -> None:
         self._timer.cancel()
@@ -73,9 +75,9 @@ class Exchange:
             else:
                 self._received(flight, wire)
 
-    def _try(self, flight: Flight) -> None:
+    def _try(self, flight: Flight, now: float) -> None:
         """The next upstream, until one could be sent to or none is left."""
-        while upstream := self._flights.next_try(flight, self._loop.time()):
+        while upstream := self._flights.next_try(flight, now):
             if flight.group.force_tcp or upstream.transport is Transport.TLS:
                 self._start_tcp(flight, upstream)
                 return
@@ -88,16 +90,16 @@ class Exchange:
         self._land(flight, failure(flight))
 
     def _send(self, flight: Flight, upstream: Upstream) -> None:
-        pool = self._pools.get(upstream)
+        pool = self._pools.get(id(upstream))
         if pool is None:
-            pool = self._pools[upstream] = Pool(upstream, self.entropy, self._epoll, self._ports)
+            pool = self._pools[id(upstream)] = Pool(upstream, self.entropy, self._epoll, self._ports)
         pool.send(flight)
 
     def _received(self, flight: Flight, wire: bytes) -> None:
         relay = accept(flight, wire)
         if relay is None:
             self.mismatches += 1
-        elif is_truncated(wire) and flight.upstream is not None:
+        elif wire[2] & TRUNCATED and flight.upstream is not None:
             # RFC 7766 section 5: the rest is to be had over TCP, from the same server
             self._flights.renew(flight, self._loop.time())
             self._start_tcp(flight, flight.upstream)
@@ -106,7 +108,7 @@ class Exchange:
 
     def _answered(self, flight: Flight, relay: Relay) -> None:
         if wants_next(flight, relay):
-            self._try(flight)
+            self._try(flight, self._loop.time())
         else:
             self._land(flight, relay)
 
@@ -115,11 +117,12 @@ class Exchange:
         for flight in list(port.flights.values()):
             flight.error = error
             self._leave(flight)
-            self._try(flight)
+            self._try(flight, self._loop.time())
 
     def _tick(self) -> None:
-        for flight in self._flights.expired(self._loop.time()):
-            self._try(flight)
+        now = self._loop.time()
+        for flight in self._flights.expired(now):
+            self._try(flight, now)
         self._timer = self._loop.call_later(_TICK, self._tick)
 
     def _land(self, flight: Flight, result: Relay | UpstreamError) -> None:
@@ -150,7 +153,7 @@ class Exchange:
         # A try that ran out meanwhile has been followed by another
         if flight.attempt == attempt:
             if result is None:
-                self._try(flight)
+                self._try(flight, self._loop.time())
             else:
                 self._answered(flight, result)
 

@@ -7,7 +7,7 @@ from clusterdns.net.entropy import Entropy
 from clusterdns.upstream.flights import Flight
 from clusterdns.upstream.group import Upstream
 
-# Ports in use at a time: a forged reply must hit one of 256 ports and one of 65,536 ids.
+# Ports in use at a time: a forged reply must hit one of 256 ports and one of 65,536 ids. It divides 65,536.
 PORTS = 256
 # Queries through one port before it is given back for another one.
 USES = 128
@@ -41,7 +41,7 @@ class Pool:
 
     def send(self, flight: Flight) -> None:
         """Send the flight's question from a random port under a random id.  Raises OSError."""
-        at = self._entropy.below(PORTS)
+        at = self._entropy.word() % PORTS
         port = self._ports[at]
         if port is None:
             port = self._ports[at] = self._open()

@@ -64,6 +64,7 @@ class Responder:
         self.cap = cap
         self.after: list[tuple[Block, Outcome]] = []
         self._plan, self._service, self._protocol = plan, service, protocol
+        self._listener = (protocol, plan.local)
         self._counts = service.cells.counts
         self._classifiers = plan.classifiers
         self._encode = Encoder()
@@ -129,7 +130,7 @@ class Responder:
         block: Block = entry.owner
         if block.observers:
             now = monotonic()
-            self.after.append((block, Outcome(packet, reply, self._peer(address), now, now)))
+            self.after.append((block, Outcome(packet, reply, Peer(address[0], address[1], *self._listener), now, now)))
         return reply
 
     def _refuse(self, packet: bytes, address: Address, route: Route, stop: int) -> bytes | None:
@@ -151,7 +152,7 @@ class Responder:
         block = self._plan.router.find(query)
         if block is None or block.handler is None:
             return encode(request, Response(RCode.REFUSED), self._limit(request)).wire(request)
-        context = Context(request, self._peer(address))
+        context = Context(request, address, self._listener)
         # A NUL octet in a label: the key is not that of this name
         job = _Job(request, packet, address, route, key if len(request.question) + 12 == stop else b"", block, context)
         if block.observers:
@@ -191,7 +192,7 @@ class Responder:
         if context.error is not None and not isinstance(context.error, ClusterDNSError | QueryError):
             self._service.report(context.error, f"while answering {to_text(job.request.query.name)}")
         if job.block.observers:
-            outcome = Outcome(job.packet, reply, context.hidden_peer, job.started, job.started, context.error)
+            outcome = Outcome(job.packet, reply, context.peer_for_observers(), job.started, job.started, context.error)
             self.after.append((job.block, outcome))
         return reply
 
@@ -225,9 +226,6 @@ class Responder:
 
     def _limit(self, request: Request) -> int:
         return MAX_MESSAGE if self.cap is None else udp_limit(request, self.cap)
-
-    def _peer(self, address: Address) -> Peer:
-        return Peer(address[0], address[1], self._protocol, self._plan.local)
 
 
 class _Job(msgspec.Struct, gc=False):

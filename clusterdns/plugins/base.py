@@ -1,7 +1,7 @@
 """What a plugin is given and what it gives: handlers, effects, the context of one query, observers."""
 
 from collections.abc import Callable, Generator
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -50,12 +50,14 @@ class Context(msgspec.Struct, gc=False):
     """One query's surroundings. What is read here outside of the stores is not in the memo's key, so reading it bars
     the result from the memo (`pure` turns false).
 
-    `reads`: by store (its `id`) the keys that the answer was made from. `error`: what went wrong on the way, for the
+    The hidden fields are for the properties: the request, the client's address as the socket gives it, protocol and
+    address of the listener. `reads`: by store (its `id`) the keys that the answer was made from. `error`: what went wrong on the way, for the
     observers. `links` and `followed`: what is left of the budget for CNAMEs, and the names that were followed.
     """
 
     hidden_request: Request
-    hidden_peer: Peer
+    hidden_address: tuple[Any, ...]
+    hidden_listener: tuple[str, str]
     pure: bool = True
     reads: list[tuple[int, list[bytes]]] = msgspec.field(default_factory=list)
     error: Exception | None = None
@@ -66,7 +68,11 @@ class Context(msgspec.Struct, gc=False):
     def peer(self) -> Peer:
         """The client's address, port and protocol."""
         self.pure = False
-        return self.hidden_peer
+        return self.peer_for_observers()
+
+    def peer_for_observers(self) -> Peer:
+        """The same for those who only look on: the reply does not depend on them."""
+        return Peer(self.hidden_address[0], self.hidden_address[1], *self.hidden_listener)
 
     @property
     def options(self) -> tuple[tuple[int, bytes], ...]:

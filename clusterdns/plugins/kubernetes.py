@@ -8,7 +8,7 @@ from clusterdns.plugins.base import Context, Handler, Layer, Resolve, Step
 from clusterdns.plugins.kubernetes_options import parse
 from clusterdns.plugins.site import Site
 from clusterdns.wire.codes import RCode, Type
-from clusterdns.wire.names import is_below
+from clusterdns.wire.names import ZoneSet, is_below
 from clusterdns.wire.query import Query
 from clusterdns.wire.query import question as ask
 from clusterdns.wire.records import Relay, Reply, Response, RRset
@@ -25,11 +25,11 @@ def setup(directive: Directive, site: Site) -> Layer:
 
 
 def _handler(store: Store, view: View, fallthrough: tuple[bytes, ...], following: Handler) -> Handler:
-    zones, soas = frozenset(view.zones), ZoneSoas()
+    zones, soas = ZoneSet(view.zones), ZoneSoas()
 
     def handle(query: Query, ctx: Context) -> Step:
         name, starts = query.name, query.starts
-        depth = _depth(name, starts, zones)
+        depth = zones.left_of(name, starts)
         if depth is None:
             return (yield from following(query, ctx))
         if query.qtype in _TRANSFERS:
@@ -46,14 +46,6 @@ def _handler(store: Store, view: View, fallthrough: tuple[bytes, ...], following
         return _chased(result.cname, (yield Resolve(query, ask(result.target, query.qtype))))
 
     return handle
-
-
-def _depth(name: bytes, starts: tuple[int, ...], zones: frozenset[bytes]) -> int | None:
-    """How many labels are left of the zone; the first suffix that is one is the longest."""
-    for depth, start in enumerate(starts):
-        if name[start:] in zones:
-            return depth
-    return None
 
 
 def _negative(miss: Miss, question: Question, soas: ZoneSoas) -> Response:

@@ -6,7 +6,7 @@ import msgspec
 
 from clusterdns.plugins.base import Context, Handler, Observer, Step
 from clusterdns.wire.codes import Class, Type
-from clusterdns.wire.names import ROOT, starts
+from clusterdns.wire.names import ROOT, ZoneSet
 from clusterdns.wire.query import Query
 
 
@@ -27,27 +27,29 @@ class Router:
 
     def __init__(self, blocks: Mapping[bytes, Block]) -> None:
         self._blocks = dict(blocks)
-        # Only suffixes with as many labels as some zone need to be looked at
-        self._depths = sorted({len(starts(zone)) for zone in blocks if zone != ROOT}, reverse=True)
         self._root = self._blocks.get(ROOT)
+        self._zones = ZoneSet(zone for zone in blocks if zone != ROOT)
 
     def find(self, query: Query) -> Block | None:
         """None where no block encloses the name, or its class is not IN."""
         if query.qclass != Class.IN:
             return None
-        found, count = self._root, len(query.starts)
-        for depth in self._depths:
-            if depth > count:
-                continue
-            block = self._blocks.get(query.name[query.starts[count - depth] :])
-            if block is not None:
-                found = block
-                # A DS record lives in the parent zone (RFC 4035 3.1.4.1): take the topmost block but the root
-                if query.qtype != Type.DS:
-                    break
-        return found
+        name, starts = query.name, query.starts
+        at = self._zones.left_of(name, starts)
+        if at is None:
+            return self._root
+        if query.qtype == Type.DS:
+            # A DS record lives in the parent zone (RFC 4035 3.1.4.1): take the topmost block but the root
+            while (above := self._zones.left_of(name[starts[at + 1] :], _moved(starts, at + 1))) is not None:
+                at += 1 + above
+        return self._blocks[name[starts[at] :]]
 
     def step(self, query: Query, ctx: Context) -> Step | None:
         """The handler's generator, None where nobody serves the name."""
         block = self.find(query)
         return block.handler(query, ctx) if block is not None and block.handler is not None else None
+
+
+def _moved(starts: tuple[int, ...], at: int) -> tuple[int, ...]:
+    """Label offsets within the part of the name from label `at` on."""
+    return tuple(start - starts[at] for start in starts[at:])

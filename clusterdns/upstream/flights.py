@@ -1,6 +1,6 @@
 """Questions on their way to upstreams: sent once however many clients ask, tried in turn, bounded."""
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable
 from struct import Struct
 from typing import Any
@@ -45,9 +45,9 @@ class Flight:
         "wire",
     )
 
-    def __init__(self, group: Group, query: Query, order: list[Upstream], now: float) -> None:
-        self.group, self.order, self.wire = group, order, message(query)
-        self.question = self.wire[10 : 14 + len(query.name)]
+    def __init__(self, group: Group, wire: bytes, end: int, order: tuple[Upstream, ...], now: float) -> None:
+        """`end`: offset behind the question in `wire`."""
+        self.group, self.order, self.wire, self.question = group, order, wire, wire[10:end]
         self.waiters: list[Waiter] = []
         self.landed = False
         self.places: list[Any] = []
@@ -64,7 +64,7 @@ class Flights:
         # By group and message: the message holds all that makes two questions identical
         self._flights: dict[tuple[int, bytes], Flight] = {}
         # Tries by their length in seconds, in the order in which they run out
-        self._running: dict[float, deque[tuple[float, Flight, int]]] = {}
+        self._running: defaultdict[float, deque[tuple[float, Flight, int]]] = defaultdict(deque)
 
     def __len__(self) -> int:
         return len(self._flights)
@@ -81,7 +81,7 @@ class Flights:
         if flight is None:
             if len(self._flights) >= MAX_FLIGHTS:
                 raise UpstreamError(f"forward: more than {MAX_FLIGHTS} questions are in flight")
-            flight, fresh = Flight(group, query, group.order(draw), now), True
+            flight, fresh = Flight(group, key[1], 14 + len(query.name), group.order(draw), now), True
             self._flights[key] = flight
         if len(flight.waiters) >= MAX_WAITERS:
             raise UpstreamError(f"forward: more than {MAX_WAITERS} clients wait for this question")
@@ -100,8 +100,13 @@ class Flights:
     def renew(self, flight: Flight, now: float) -> None:
         """A new try begins, with a time-out of its own."""
         flight.attempt += 1
-        runs_out = min(now + flight.group.timeout, flight.deadline)
-        self._running.setdefault(flight.group.timeout, deque()).append((runs_out, flight, flight.attempt))
+        timeout = flight.group.timeout
+        runs_out = min(now + timeout, flight.deadline)
+        running = self._running[timeout]
+        # What has landed is let go as soon as it comes to the front, not when it would have run out
+        while running and running[0][1].landed:
+            running.popleft()
+        running.append((runs_out, flight, flight.attempt))
 
     def expired(self, now: float) -> list[Flight]:
         """The flights whose current try has run out."""
@@ -116,11 +121,10 @@ class Flights:
 
     def land(self, flight: Flight) -> list[Waiter]:
         """The flight is over; returns who waits for it."""
-        if flight.landed:
-            return []
-        flight.landed = True
-        del self._flights[id(flight.group), flight.wire]
-        flight.group.waiting -= len(flight.waiters)
+        if not flight.landed:
+            flight.landed = True
+            del self._flights[id(flight.group), flight.wire]
+            flight.group.waiting -= len(flight.waiters)
         waiters, flight.waiters = flight.waiters, []
         return waiters
 

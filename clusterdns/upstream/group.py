@@ -56,13 +56,13 @@ class Group(msgspec.Struct, eq=False):
     waiting: int = 0
     turn: int = -1
 
-    def order(self, draw: Draw) -> list[Upstream]:
+    def order(self, draw: Draw) -> tuple[Upstream, ...]:
         """The upstreams in the order in which one query tries them."""
         ups, count = self.upstreams, len(self.upstreams)
         if count == 1 or self.policy is Policy.SEQUENTIAL:
-            return list(ups)
+            return ups
         if self.policy is Policy.ROUND_ROBIN:
             self.turn = first = (self.turn + 1) % count
-            return [*ups[first:], *ups[:first]]
+            return ups[first:] + ups[:first]
         left = list(ups)
-        return [left.pop(draw(len(left))) for _ in range(count)]
+        return tuple([left.pop(draw(len(left))) for _ in range(count)])

@@ -70,12 +70,12 @@ class Encoder:
         self, request: Request, reply: Reply, limit: int = MAX_MESSAGE, turn: int = 0, recursive: bool = False
     ) -> Encoded:
         """As `encode`."""
-        if type(reply) is Relay or reply.answer or reply.additional or len(reply.authority) != 1:  # type: ignore[union-attr]
+        if isinstance(reply, Relay) or reply.answer or reply.additional or len(reply.authority) != 1:
             return encode(request, reply, limit, turn, recursive)
-        query, (soa,) = request.query, reply.authority  # type: ignore[union-attr]
+        query, (soa,) = request.query, reply.authority
         at = len(query.name) - len(soa.owner)
         bits = request.flags & _OPCODE_RD_CD | reply.rcode
-        key = (soa, at, bits, reply.aa, reply.ra, recursive, query.edns, query.do)  # type: ignore[union-attr]
+        key = (soa, at, bits, reply.aa, reply.ra, recursive, query.edns, query.do)
         known = self._negative.get(key)
         if known is None or len(request.question) + len(known.body) + HEADER_SIZE > limit:
             known = encode(request, reply, limit, turn, recursive)

@@ -5,6 +5,7 @@ A name is `bytes` in lower case throughout the server. Length octets (0..63) are
 """
 
 import ipaddress
+from collections.abc import Iterable
 
 # RFC 1035 2.3.4
 MAX_NAME = 255
@@ -92,6 +93,24 @@ def is_below(name: bytes, zone: bytes) -> bool:
     return at == edge
 
 
+class ZoneSet:
+    """Zones to find the longest enclosing one among: a lookup for each count of labels that some zone has."""
+
+    __slots__ = ("_depths", "_zones")
+
+    def __init__(self, zones: Iterable[bytes]) -> None:
+        self._zones = frozenset(zones)
+        self._depths = sorted({len(starts(zone)) for zone in self._zones}, reverse=True)
+
+    def left_of(self, name: bytes, offsets: tuple[int, ...]) -> int | None:
+        """How many labels of `name` are left of the longest zone that encloses it; None where none does."""
+        count = len(offsets)
+        for depth in self._depths:
+            if depth <= count and name[offsets[count - depth] :] in self._zones:
+                return count - depth
+        return None
+
+
 def is_reverse(zone: bytes) -> bool:
     """Does the zone hold addresses (RFC 1035 3.5, RFC 3596 2.5)?"""
     return is_below(zone, V4_SUFFIX) or is_below(zone, V6_SUFFIX)
@@ -104,17 +123,6 @@ def from_address(packed: bytes) -> bytes:
         return from_labels(labels)[:-1] + V4_SUFFIX
     nibbles = packed.hex().encode()
     return b"".join(b"\x01" + nibbles[at : at + 1] for at in range(31, -1, -1)) + V6_SUFFIX
-
-
-def to_address(name: bytes) -> bytes | None:
-    """Reverse name -> the octets it spells: 4 or 16 for a full one, fewer for a prefix on whole octets
-    (v4) or an even count of nibbles (v6); None for any other name."""
-    digits = address_digits(name)
-    if digits is None:
-        return None
-    if name.endswith(V4_SUFFIX):
-        return bytes(digits)
-    return bytes.fromhex("".join(f"{digit:x}" for digit in digits)) if len(digits) % 2 == 0 else None
 
 
 def address_digits(name: bytes) -> list[int] | None:

@@ -25,6 +25,9 @@ _UNCOMPRESSED = frozenset({Type.SRV, Type.DNAME})
 # A pointer must point backwards, so a chain ends by itself; this bounds the labels and jumps of one name.
 _MAX_STEPS = 128
 
+# The TC bit in the third octet of a message
+TRUNCATED = TC >> 8
+
 _COUNTS = Struct("!HHHH")
 _RECORD = Struct("!HHIH")
 
@@ -53,10 +56,6 @@ def survey(wire: bytes, question: bytes) -> Relay:
         if rtype == Type.OPT:
             opt_at, opt_end, extended = start, at, ttl >> 24
     return Relay(wire[:at], extended << 4 | wire[3] & 0xF, opt_at, opt_end)
-
-
-def is_truncated(wire: bytes) -> bool:
-    return len(wire) > 2 and bool(wire[2] << 8 & TC)
 
 
 def unpack(relay: Relay) -> Response:

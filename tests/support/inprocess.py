@@ -15,7 +15,7 @@ from clusterdns.plugins.build import Config, build
 from clusterdns.plugins.site import SourceSpec
 from clusterdns.sources.manifests import Manifests
 from clusterdns.stats import Cells
-from clusterdns.upstream.flights import Flight, Waiter, accept
+from clusterdns.upstream.flights import Flight, Waiter, accept, message
 from clusterdns.upstream.group import Group
 from clusterdns.wire.query import Query
 from tests.support.upstream_zone import Zone
@@ -34,9 +34,9 @@ class ZoneAsker:
 
     def ask(self, group: Group, query: Query, waiter: Waiter) -> None:
         self.asked.append(query)
-        flight = Flight(group, query, list(group.upstreams), 0.0)
-        message = dns.message.from_wire(b"\0\7" + flight.wire)
-        relay = accept(flight, self._zone.answer(message).to_wire())
+        flight = Flight(group, message(query), 14 + len(query.name), group.upstreams, 0.0)
+        asked = dns.message.from_wire(b"\0\7" + flight.wire)
+        relay = accept(flight, self._zone.answer(asked).to_wire())
         waiter(relay or UpstreamError("the test upstream's reply is broken"))
 
 
