@@ -1,34 +1,50 @@
 """`clusterdns serve` whose Services change all the time: `python -m bench.churn EVENTS_A_SECOND -c COREFILE`.
 
-The changes come as a watch would bring them, one by one and evenly, through the `apply` that every source uses.
+The changes come as a watch would bring them, one by one and evenly: a process of its own writes an octet for each to a
+pipe, and the server takes the next change through the `apply` that every source uses.
 """
 
 import argparse
 import asyncio
+import os
+import subprocess
 import sys
-import time
 from itertools import cycle, islice
 
 from bench.objects import changes
+from bench.server import load_cpu, pinned
 from clusterdns.kube.manifest import from_value
 from clusterdns.kube.objects import Kind
 from clusterdns.roles.solo import Solo, serve
 from clusterdns.settings import Settings
 
-# seconds between two looks at the clock: at 500 events a second one event each time
-_STEP = 0.002
+# writes octets evenly until nobody reads
+_TICKER = """
+import os, sys, time
+rate, due = int(sys.argv[1]), time.monotonic()
+while True:
+    due += 1 / rate
+    time.sleep(max(0, due - time.monotonic()))
+    try:
+        os.write(1, b".")
+    except BrokenPipeError:
+        break
+"""
 
 
-async def change(solo: Solo, rate: int) -> None:
-    """Apply `rate` changes a second for ever, to the stores of the first source."""
-    upserts = cycle(event for manifest in changes() if (event := from_value(Kind.SERVICE, manifest)))
+def begin(solo: Solo, rate: int) -> None:
+    """Have the stores of the first source changed `rate` times a second."""
+    upserts = cycle([event for manifest in changes() if (event := from_value(Kind.SERVICE, manifest))])
     source, _ = next(iter(solo.config.shared.stores))
-    started, done = time.monotonic(), 0
-    while True:
-        await asyncio.sleep(_STEP)
-        due = int((time.monotonic() - started) * rate)
-        solo.apply(source, list(islice(upserts, due - done)))
-        done = due
+    ours, theirs = os.pipe()
+    with pinned(load_cpu()):
+        subprocess.Popen([sys.executable, "-c", _TICKER, str(rate)], stdout=theirs)
+    os.close(theirs)
+
+    def take() -> None:
+        solo.apply(source, list(islice(upserts, len(os.read(ours, 4096)))))
+
+    asyncio.get_running_loop().add_reader(ours, take)
 
 
 def main() -> None:
@@ -36,12 +52,7 @@ def main() -> None:
     parser.add_argument("rate", type=int)
     parser.add_argument("-c", required=True)
     options = parser.parse_args()
-    tasks = []
-
-    def begin(solo: Solo) -> None:
-        tasks.append(asyncio.get_running_loop().create_task(change(solo, options.rate)))
-
-    asyncio.run(serve(Settings(options.c), print, begin))
+    asyncio.run(serve(Settings(options.c), print, lambda solo: begin(solo, options.rate)))
 
 
 if __name__ == "__main__":

@@ -4,8 +4,8 @@ Two generations: a hit in `old` moves to `young`; a full `young` becomes `old`. 
 than two generations of memory and needs two of them to push out a name that is asked for. The index from what was
 read to who read it lives and dies with its generation.
 
-The key is made of the packet's own octets, so a hit parses nothing: name in lower case, type, class, the OPT record's
-fixed part without the payload size, and the flags RD, AD, CD.
+The key is made of the packet's own octets, so a hit parses nothing: name in lower case, type, class, the flags RD, AD
+and CD, and whether there is an OPT record with DO set or not. Payload sizes, options and spelling are not in it.
 """
 
 from collections import defaultdict
@@ -27,13 +27,13 @@ Reads = tuple[int, list[bytes]]
 # Flags and counts of the packets that can be looked up without parsing: opcode QUERY, one question, no OPT or only an
 # OPT record. Bits that a client has no business to set (AA, RA, Z, RCODE) send a packet the slow way.
 _FLAGS = [bytes((rd, bits)) for rd in (0, 1) for bits in (0x00, 0x10, 0x20, 0x30)]
-PLAIN = {flags + b"\0\1\0\0\0\0\0\0": flags for flags in _FLAGS}
+PLAIN = frozenset(flags + b"\0\1\0\0\0\0\0\0" for flags in _FLAGS)
 WITH_OPT = {flags + b"\0\1\0\0\0\0\0\1": flags for flags in _FLAGS}
 
 
 class Entry(msgspec.Struct, gc=False):
-    """One reply. `head`: flags and counts; `body`: what follows the question; `size`: of the whole message; `owner`:
-    whatever the one who made it wants to know again on a hit.
+    """One reply. `head`: flags and counts; `body`: what follows the question; `ending`: type and class of the question;
+    `size`: of the whole message; `owner`: whatever the one who made it wants to know again on a hit.
 
     `special`: it must be looked at before it is sent: it has records to rotate, may be too large for a client, or
     is observed.
@@ -43,6 +43,7 @@ class Entry(msgspec.Struct, gc=False):
     body: bytes
     cell: int
     special: bool
+    ending: bytes
     size: int
     reads: list[Reads]
     owner: Any

@@ -36,7 +36,8 @@ class Exchange:
         self._ports: dict[int, Port] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._tls = ssl.create_default_context()
-        self._timer = self._loop.call_later(_TICK, self._tick)
+        # Set while anything is in flight: an idle server does not wake up
+        self._timer: asyncio.TimerHandle | None = None
         self._epoll = select.epoll()
         self._loop.add_reader(self._epoll.fileno(), self._drain)
 
@@ -45,10 +46,13 @@ class Exchange:
         now = self._loop.time()
         flight = self._flights.join(group, query, waiter, self.entropy.below, now)
         if flight is not None:
+            if self._timer is None:
+                self._timer = self._loop.call_later(_TICK, self._tick)
             self._try(flight, now)
 
     def close(self) -> None:
-        self._timer.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
         for task in self._tasks:
             task.cancel()
         self._loop.remove_reader(self._epoll.fileno())
@@ -123,7 +127,7 @@ class Exchange:
         now = self._loop.time()
         for flight in self._flights.expired(now):
             self._try(flight, now)
-        self._timer = self._loop.call_later(_TICK, self._tick)
+        self._timer = self._loop.call_later(_TICK, self._tick) if len(self._flights) else None
 
     def _land(self, flight: Flight, result: Relay | UpstreamError) -> None:
         self._leave(flight)

@@ -73,40 +73,55 @@ class Responder:
 
     def answer(self, packet: bytes, address: Address, route: Route) -> bytes | None:
         """The reply to send now; None when there is none, or it is sent later by `route`."""
-        # A label may hold a NUL octet: then the key ends early, and no entry was ever made under such a key
-        stop = packet.find(0, 12) + 5
-        flags = PLAIN.get(packet[2:12])
-        if flags is not None:
-            key = packet[12 : stop - 5].lower() + packet[stop - 5 :] + flags
+        # The low octet of ARCOUNT: most queries without EDNS have 0, all others with at least one record
+        if packet[11:12] == b"\0":
+            # The question is all there is behind the header, so that the octets are the key but for the name's case.
+            # Lower case turns some types into others: those share a key, and the entry says whose it is.
+            key, stop = packet[2:].lower(), len(packet)
+            if self._classifiers:
+                key += self._class(address)
+            entry = self.memo.young.get(key) or self.memo.promote(key)
+            if entry is None or packet[-4:] != entry.ending:
+                return self._miss(packet, address, route, key if packet[2:12] in PLAIN else b"", stop)
         else:
-            flags = WITH_OPT.get(packet[2:12])
-            if flags is None:
-                return self._refuse(packet, address, route, stop)
-            rest = len(packet) - stop - 11
-            if not rest:
-                key = packet[12 : stop - 5].lower() + packet[stop - 5 : stop + 3] + packet[stop + 5 :] + flags
-            # One short option, as a cookie is; else whatever fits
-            elif (
-                3 < rest < 256
-                and packet[stop + 10] == rest
-                and packet[stop + 14] == rest - 4
-                and packet[stop + 12] != _KEEPALIVE
-                and not packet[stop + 9]
-                and not packet[stop + 13]
-            ) or _options_fit(packet, stop + 9):
-                key = packet[12 : stop - 5].lower() + packet[stop - 5 : stop + 3] + packet[stop + 5 : stop + 9]
-                key += b"\0\0" + flags
-            else:
-                return self._refuse(packet, address, route, stop)
-        if self._classifiers:
-            key += bytes([classify(address[0]) for classify in self._classifiers])
-        entry = self.memo.young.get(key) or self.memo.promote(key)
-        if entry is None:
-            return self._chain(packet, address, route, key, stop)
+            # A label may hold a NUL octet: then the key ends early, and no entry was ever made under such a key
+            stop = packet.find(0, 12) + 5
+            key = self._key_with_opt(packet, stop)
+            if key and self._classifiers:
+                key += self._class(address)
+            entry = self.memo.young.get(key) or self.memo.promote(key)
+            if entry is None:
+                return self._miss(packet, address, route, key, stop)
         if entry.special:
             return self._special(entry, packet, address, route, stop)
         self._counts[entry.cell] += 1
         return packet[:2] + entry.head + packet[12:stop] + entry.body
+
+    def _key_with_opt(self, packet: bytes, stop: int) -> bytes:
+        """The key of a query with an OPT record: name in lower case, type, class, and of OPT what is not the payload
+        size or an option. Empty for a packet that the memo does not take."""
+        flags = WITH_OPT.get(packet[2:12])
+        if flags is None:
+            return b""
+        rest = len(packet) - stop - 11
+        if not rest:
+            return packet[12 : stop - 5].lower() + packet[stop - 5 : stop + 3] + packet[stop + 5 :] + flags
+        # One short option, as a cookie is; else whatever fits
+        if (
+            3 < rest < 256
+            and packet[stop + 10] == rest
+            and packet[stop + 14] == rest - 4
+            and packet[stop + 12] != _KEEPALIVE
+            and not packet[stop + 9]
+            and not packet[stop + 13]
+        ) or _options_fit(packet, stop + 9):
+            fixed = packet[stop - 5 : stop + 3] + packet[stop + 5 : stop + 9]
+            return packet[12 : stop - 5].lower() + fixed + b"\0\0" + flags
+        return b""
+
+    def _class(self, address: Address) -> bytes:
+        """The class of clients that this one belongs to."""
+        return bytes([classify(address[0]) for classify in self._classifiers])
 
     def settle(self) -> None:
         """Tell the observers what was sent."""
@@ -133,11 +148,12 @@ class Responder:
             self.after.append((block, Outcome(packet, reply, Peer(address[0], address[1], *self._listener), now, now)))
         return reply
 
-    def _refuse(self, packet: bytes, address: Address, route: Route, stop: int) -> bytes | None:
-        """A packet that is no ordinary query: most get a refusal, some are answered without the memo."""
-        verdict = triage(packet)
+    def _miss(self, packet: bytes, address: Address, route: Route, key: bytes, stop: int) -> bytes | None:
+        """A packet that the memo did not answer. `key`: what to enter the reply under, empty for what is no ordinary
+        query: most of that gets a refusal."""
+        verdict = Triage.ACCEPT if key else triage(packet)
         if verdict is Triage.ACCEPT:
-            return self._chain(packet, address, route, b"", stop)
+            return self._chain(packet, address, route, key, stop)
         if verdict is Triage.DROP:
             return None
         return refuse(packet, RCode.NOTIMP if verdict is Triage.NOTIMP else RCode.FORMERR, question_end(packet))
@@ -208,7 +224,9 @@ class Responder:
         body = encoded.body
         size = len(request.question) + len(body) + 12
         special = size > MIN_PAYLOAD or bool(encoded.runs or block.observers)
-        self.memo.put(job.key, Entry(encoded.head, body, hit, special, size, context.reads, block, encoded.runs))
+        ending = request.question[-4:]
+        entry = Entry(encoded.head, body, hit, special, ending, size, context.reads, block, encoded.runs)
+        self.memo.put(job.key, entry)
         if size > MIN_PAYLOAD and size > (limit := self._limit(request)):
             encoded = self._encode(request, result, limit, 0, block.recursive)
         return encoded.wire(request)

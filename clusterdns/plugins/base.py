@@ -51,8 +51,9 @@ class Context(msgspec.Struct, gc=False):
     the result from the memo (`pure` turns false).
 
     The hidden fields are for the properties: the request, the client's address as the socket gives it, protocol and
-    address of the listener. `reads`: by store (its `id`) the keys that the answer was made from. `error`: what went wrong on the way, for the
-    observers. `links` and `followed`: what is left of the budget for CNAMEs, and the names that were followed.
+    address of the listener. `reads`: by store (its `id`) the keys that the answer was made from. `error`: what went
+    wrong on the way, for the observers. `links` and `followed`: what is left of the budget for CNAMEs, and the names
+    that were followed.
     """
 
     hidden_request: Request
