@@ -138,7 +138,7 @@ class Responder:
             payload = packet[stop + 3] << 8 | packet[stop + 4] if len(packet) > stop else 0
             if entry.size > min(max(payload, MIN_PAYLOAD), self.cap):
                 # The chain's encoder knows how to cut
-                return self._chain(packet, address, route, b"", stop)
+                return self._miss(packet, address, route, b"", stop)
         self._counts[entry.cell] += 1
         body = entry.rotated() if entry.runs else entry.body
         reply = packet[:2] + entry.head + packet[12:stop] + body
@@ -152,11 +152,19 @@ class Responder:
         """A packet that the memo did not answer. `key`: what to enter the reply under, empty for what is no ordinary
         query: most of that gets a refusal."""
         verdict = Triage.ACCEPT if key else triage(packet)
-        if verdict is Triage.ACCEPT:
-            return self._chain(packet, address, route, key, stop)
         if verdict is Triage.DROP:
             return None
-        return refuse(packet, RCode.NOTIMP if verdict is Triage.NOTIMP else RCode.FORMERR, question_end(packet))
+        if verdict is not Triage.ACCEPT:
+            return refuse(packet, RCode.NOTIMP if verdict is Triage.NOTIMP else RCode.FORMERR, question_end(packet))
+        try:
+            return self._chain(packet, address, route, key, stop)
+        except Exception as error:
+            return self._failed(packet, error)
+
+    def _failed(self, packet: bytes, error: Exception) -> bytes:
+        """A bug of ours costs one query, not the server."""
+        self._service.report(error, "while answering a query")
+        return refuse(packet, RCode.SERVFAIL, question_end(packet))
 
     def _chain(self, packet: bytes, address: Address, route: Route, key: bytes, stop: int) -> bytes | None:
         """Have the chain answer. `key`: what to enter the reply under, empty for what the memo does not take."""
@@ -183,11 +191,12 @@ class Responder:
         """Have the upstreams asked, and come back with what they say."""
 
         def waiter(result: Relay | UpstreamError) -> None:
-            following = pending.fail(result) if isinstance(result, UpstreamError) else pending.resume(result)
-            if isinstance(following, Pending):
-                self._wait(job, following)
-                return
-            job.route(self._finish(job, following), job.address)
+            try:
+                reply = self._resumed(job, pending, result)
+            except Exception as error:
+                reply = self._failed(job.packet, error)
+            if reply is not None:
+                job.route(reply, job.address)
             if self.after:
                 self.settle()
 
@@ -195,6 +204,14 @@ class Responder:
             self._service.exchange.ask(pending.ask.group, pending.ask.query, waiter)
         except UpstreamError as error:
             waiter(error)
+
+    def _resumed(self, job: "_Job", pending: Pending, result: Relay | UpstreamError) -> bytes | None:
+        """The reply, None when the query has to wait once more."""
+        following = pending.fail(result) if isinstance(result, UpstreamError) else pending.resume(result)
+        if isinstance(following, Pending):
+            self._wait(job, following)
+            return None
+        return self._finish(job, following)
 
     def _finish(self, job: "_Job", result: Reply) -> bytes:
         """Encode, enter into the memo what may be entered, note it for the observers."""

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any, cast
 
 from clusterdns.net.responder import Address, Plan, Responder, Service
+from clusterdns.wire.query import HEADER_SIZE
 
 # Seconds without a query after which a connection is closed (RFC 7766 6.2.3 wants "a few"; CoreDNS: 10).
 IDLE = 10.0
@@ -11,8 +12,8 @@ IDLE = 10.0
 MAX_CONNECTIONS = 2_000
 # Queries of one connection that wait for upstreams; above it the connection is not read.
 MAX_WAITING = 256
-# RFC 1035 4.2.2: what a frame can hold, with its length
-_LONGEST = 65537
+# Octets of replies handed to the transport at once; after it the client must have read before more are made.
+_CHUNK = 65536
 # Seconds between looks for idle connections
 _TICK = 1.0
 
@@ -60,8 +61,9 @@ class Connection(asyncio.Protocol):
         self._listener = listener
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
+        # What was read and not yet answered: at most one read of the transport and one frame
         self._buffer = b""
-        self._full = False
+        self._full = self._busy = False
         self.heard = self._loop.time()
         self.waiting = 0
         self._address: Address = ("", 0)
@@ -76,53 +78,64 @@ class Connection(asyncio.Protocol):
         self._listener.connections.pop(self, None)
 
     def data_received(self, data: bytes) -> None:
-        if self._buffer:
-            data = self._buffer + data
-        responder = self._listener.responder
-        at, replies = 0, []
-        while len(data) >= at + 2:
-            end = at + 2 + (data[at] << 8 | data[at + 1])
-            if len(data) < end:
-                break
-            packet = data[at + 2 : end]
-            at = end
-            self.waiting += 1
-            reply = responder.answer(packet, self._address, self.finish)
-            if reply is not None:
-                self.waiting -= 1
-                replies += [len(reply).to_bytes(2, "big"), reply]
-            elif len(packet) < 12 or packet[2] & 0x80:
-                # Dropped: no reply will come
-                self.waiting -= 1
-        self._buffer = data[at:]
-        if at:
-            self._touch()
-        if replies and self._transport is not None:
-            self._transport.write(b"".join(replies))
-        if responder.after:
-            responder.settle()
-        self._throttle()
+        self._buffer += data
+        self._process()
+
+    def pause_writing(self) -> None:
+        """The client does not read: neither read from it nor answer what it has sent."""
+        self._full = True
+
+    def resume_writing(self) -> None:
+        self._full = False
+        self._process()
 
     def finish(self, reply: bytes, _: Address) -> None:
         """A query that had to wait is answered."""
         self.waiting -= 1
-        if self._transport is not None:
-            self._transport.write(len(reply).to_bytes(2, "big") + reply)
-        self._throttle()
-
-    def pause_writing(self) -> None:
-        """The client does not read: do not read from it either."""
-        self._full = True
-        self._throttle()
-
-    def resume_writing(self) -> None:
-        self._full = False
-        self._throttle()
+        self._write([len(reply).to_bytes(2, "big"), reply])
+        if not self._busy:
+            self._process()
 
     def close(self) -> None:
         self._listener.connections.pop(self, None)
         if self._transport is not None:
             self._transport.close()
+
+    def _process(self) -> None:
+        """Answer what is in the buffer, as far as the client takes it and not too much waits."""
+        self._busy = True
+        responder, data, at = self._listener.responder, self._buffer, 0
+        replies: list[bytes] = []
+        size = 0
+        while not self._full and self.waiting < MAX_WAITING and len(data) >= at + 2:
+            end = at + 2 + (data[at] << 8 | data[at + 1])
+            if len(data) < end:
+                break
+            packet, at = data[at + 2 : end], end
+            self.waiting += 1
+            reply = responder.answer(packet, self._address, self.finish)
+            if reply is not None:
+                self.waiting -= 1
+                replies += (len(reply).to_bytes(2, "big"), reply)
+                size += len(reply)
+                if size > _CHUNK:
+                    self._write(replies)
+                    replies, size = [], 0
+            elif len(packet) < HEADER_SIZE or packet[2] & 0x80:
+                # Dropped: no reply will come
+                self.waiting -= 1
+        self._buffer = data[at:]
+        if at:
+            self._touch()
+        self._write(replies)
+        if responder.after:
+            responder.settle()
+        self._busy = False
+        self._throttle()
+
+    def _write(self, parts: list[bytes]) -> None:
+        if parts and self._transport is not None:
+            self._transport.write(b"".join(parts))
 
     def _throttle(self) -> None:
         if self._transport is None or self._transport.is_closing():

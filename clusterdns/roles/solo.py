@@ -63,6 +63,7 @@ class Solo:
             await self._listen(listener, service)
         for source, manifests in sources.items():
             task = loop.create_task(follow(manifests, partial(self.apply, source), _complain))
+            task.add_done_callback(partial(_report_end, report))
             self._closers.append(task.cancel)
         ticker = loop.call_later(_TICK, self._tick)
         self._closers.append(ticker.cancel)
@@ -143,8 +144,15 @@ async def serve(
         solo.close()
 
 
+def _report_end(report: BugReporter, task: asyncio.Task[None]) -> None:
+    """A source that ends by itself has a bug; what it brought so far is served on."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        report(error, "in a source of objects")
+
+
 def _complain(text: str) -> None:
-    _log.error("%s", text)
+    """What a source has to say: a complaint, or that one is mended."""
+    _log.log(logging.INFO if text.endswith(": is good again") else logging.ERROR, "%s", text)
 
 
 def _raise_descriptor_limit() -> None:

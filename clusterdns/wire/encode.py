@@ -97,14 +97,18 @@ def encode(request: Request, reply: Reply, limit: int = MAX_MESSAGE, turn: int =
         if relayed is not None and len(request.question) + len(relayed.body) + HEADER_SIZE <= limit:
             return relayed
         reply = unpack(reply)
-    writer = _Writer(request, reply)
-    runs = writer.section(reply.answer, turn if reply.rotate else 0, reply.rotate)
-    writer.section(reply.authority)
-    writer.section(reply.additional)
-    if len(writer.out) + writer.opt_size > limit:
-        return _cut(request, reply, limit, turn, recursive)
-    counts = (_count(reply.answer), _count(reply.authority), _count(reply.additional))
-    return writer.finish(reply, counts, recursive, 0, runs)
+    writer = _Writer(request, reply, limit)
+    turn = turn if reply.rotate else 0
+    answers = writer.section(reply.answer, turn)
+    authorities = writer.section(reply.authority)
+    additionals = writer.section(reply.additional)
+    missing = answers < _count(reply.answer) or authorities < _count(reply.authority)
+    opt = _opt(request, reply.rcode)
+    flags = QR | request.flags & _OPCODE_RD_CD | reply.rcode & 0xF | (TC if missing else 0)
+    flags |= (AA if reply.aa else 0) | (RA if reply.ra or recursive else 0)
+    head = _HEAD.pack(flags, 1, answers, authorities, additionals + bool(opt))
+    body = bytes(writer.out[HEADER_SIZE + len(request.question) :]) + opt
+    return Encoded(head, body, tuple(writer.runs) if reply.rotate else ())
 
 
 def refuse(packet: bytes, rcode: int, question_end: int = 0) -> bytes:
@@ -147,76 +151,77 @@ def _rotated(rrset: RRset, turn: int) -> tuple[Rdata, ...]:
 
 
 class _Writer:
-    """One message being written: octets, and where each name suffix was written first."""
+    """One message being written: octets, where each name suffix was written first, and what may be rotated.
 
-    __slots__ = ("_reach", "_seen", "opt_size", "out", "query", "request")
+    `full`: a record did not fit; none is written after it.
+    """
 
-    def __init__(self, request: Request, reply: Response) -> None:
-        self.request, self.query = request, request.query
+    __slots__ = ("_full", "_reach", "_room", "_seen", "out", "query", "runs")
+
+    def __init__(self, request: Request, reply: Response, limit: int) -> None:
+        self.query = request.query
         self.out = bytearray(HEADER_SIZE)
         self.out += request.question
-        self.opt_size = 11 if request.query.edns else 0
+        self.runs: list[Run] = []
+        self._room = limit - _OPT.size if request.query.edns else limit
+        self._full = False
         self._seen: dict[bytes, int] = {}
         # The names of a negative reply point at the zone in the question, never left of it: see `Encoder`
         negative = not reply.answer and not reply.additional and len(reply.authority) == 1
         self._reach = len(self.query.name) - len(reply.authority[0].owner) if negative else 0
 
-    def section(self, section: Section, turn: int = 0, rotate: bool = False) -> tuple[Run, ...]:
-        """Write all records; returns the runs that may be rotated later."""
-        runs = []
+    def section(self, section: Section, turn: int = 0) -> int:
+        """Write the records that fit; returns how many."""
+        count = 0
         for rrset in section:
             rdatas = _rotated(rrset, turn) if turn else rrset.rdatas
             if rrset.rtype in _SLICED:
-                run = self._addresses(rrset, rdatas)
-                if rotate and run.count > 1:
-                    runs.append(run)
+                count += self._addresses(rrset, rdatas)
             else:
-                for rdata in rdatas:
-                    self.record(rrset, rdata)
-        return tuple(runs)
+                count += sum([self._record(rrset, rdata) for rdata in rdatas])
+        return count
 
-    def _addresses(self, rrset: RRset, rdatas: tuple[Rdata, ...]) -> Run:
-        """Address records differ in their last octets only: one join writes them all."""
+    def _addresses(self, rrset: RRset, rdatas: tuple[Rdata, ...]) -> int:
+        """Address records differ in their last octets only: the first shows what stands before them, one join writes
+        the others."""
         out, at = self.out, len(self.out)
-        self.name(rrset.owner)
-        size = 4 if rrset.rtype == Type.A else 16
-        fixed = _RECORD.pack(rrset.rtype, rrset.rclass, rrset.ttl, size)
-        if len(out) - at == 2:
-            head = bytes(out[at:]) + fixed
-            del out[at:]
-            out += head + head.join(rdatas)  # type: ignore[arg-type]
-            at -= HEADER_SIZE + len(self.request.question)
-            return Run(at, len(head) + size, len(rdatas))
-        # The owner was written in full: the other records point at it, so the first is longer than they are
-        out += fixed + rdatas[0]  # type: ignore[operator]
-        for rdata in rdatas[1:]:
-            self.record(rrset, rdata)
-        return Run(0, 0, 1)
+        if not self._record(rrset, rdatas[0]):
+            return 0
+        data = len(rdatas[0])  # type: ignore[arg-type]
+        head = bytes(out[at:-data])
+        # 2 octets of pointer, type, class, TTL, length
+        if len(head) != 12:
+            return 1 + sum([self._record(rrset, rdata) for rdata in rdatas[1:]])
+        more = rdatas[1 : 1 + (self._room - len(out)) // (12 + data)]
+        self._full = 1 + len(more) < len(rdatas)
+        if more:
+            out += head + head.join(more)  # type: ignore[arg-type]
+            start = at - HEADER_SIZE - len(self.query.name) - 4
+            self.runs.append(Run(start, 12 + data, 1 + len(more)))
+        return 1 + len(more)
 
-    def record(self, rrset: RRset, rdata: Rdata) -> None:
-        out = self.out
-        self.name(rrset.owner)
+    def _record(self, rrset: RRset, rdata: Rdata) -> bool:
+        """Write a record if it fits."""
+        out, before = self.out, len(self.out)
+        if self._full:
+            return False
+        self._name(rrset.owner)
         if isinstance(rdata, Names):
             out += _RECORD.pack(rrset.rtype, rrset.rclass, rrset.ttl, 0)
             at = len(out)
             out += rdata.head
             for name in rdata.names:
-                self.name(name, rdata.compress)
+                self._name(name, rdata.compress)
             out += rdata.tail
             out[at - 2 : at] = (len(out) - at).to_bytes(2, "big")
         else:
             out += _RECORD.pack(rrset.rtype, rrset.rclass, rrset.ttl, len(rdata)) + rdata
+        if len(out) > self._room:
+            del out[before:]
+            self._full = True
+        return not self._full
 
-    def fits(self, rrset: RRset, rdata: Rdata, room: int) -> bool:
-        """Write a record, or roll it back when the message then has more than `room` octets."""
-        before = len(self.out)
-        self.record(rrset, rdata)
-        if len(self.out) <= room:
-            return True
-        del self.out[before:]
-        return False
-
-    def name(self, name: bytes, compress: bool = True) -> None:
+    def _name(self, name: bytes, compress: bool = True) -> None:
         """Write a name, its longest suffix that stands in the message already as a pointer (RFC 1035 4.1.4)."""
         out, seen = self.out, self._seen
         if compress and not self._reach and name == self.query.name and len(name) > 1:
@@ -243,34 +248,3 @@ class _Writer:
             if edge >= self._reach and edge in query.starts:
                 return HEADER_SIZE + edge
         return 0
-
-    def finish(
-        self,
-        reply: Response,
-        counts: tuple[int, int, int],
-        recursive: bool,
-        flags: int = 0,
-        runs: tuple[Run, ...] = (),
-    ) -> Encoded:
-        request = self.request
-        opt = _opt(request, reply.rcode)
-        flags |= QR | request.flags & _OPCODE_RD_CD | reply.rcode & 0xF
-        flags |= (AA if reply.aa else 0) | (RA if reply.ra or recursive else 0)
-        answers, authorities, additionals = counts
-        head = _HEAD.pack(flags, 1, answers, authorities, additionals + bool(opt))
-        return Encoded(head, bytes(self.out[HEADER_SIZE + len(request.question) :]) + opt, runs)
-
-
-def _cut(request: Request, reply: Response, limit: int, turn: int, recursive: bool) -> Encoded:
-    """As many whole records as fit, in order; the first that does not fit ends the message."""
-    writer = _Writer(request, reply)
-    room = limit - writer.opt_size
-    counts, full = [0, 0, 0], False
-    for index, section in enumerate((reply.answer, reply.authority, reply.additional)):
-        turn = turn if reply.rotate and not index else 0
-        for rrset in section:
-            for rdata in _rotated(rrset, turn):
-                full = full or not writer.fits(rrset, rdata, room)
-                counts[index] += not full
-    missing = counts[0] < _count(reply.answer) or counts[1] < _count(reply.authority)
-    return writer.finish(reply, (counts[0], counts[1], counts[2]), recursive, TC if missing else 0)

@@ -71,6 +71,22 @@ def starts(name: bytes) -> list[int]:
     return offsets
 
 
+def skip(wire: bytes, at: int) -> int:
+    """Offset behind the possibly compressed name at `at`, 0 for one that is malformed or breaks off. Pointers are not
+    followed, so the steps are bounded."""
+    first = at
+    while at < len(wire) and at - first <= MAX_NAME:
+        length = wire[at]
+        if length >= 0xC0:
+            return at + 2
+        if not length:
+            return at + 1
+        if length > MAX_LABEL:
+            break
+        at += 1 + length
+    return 0
+
+
 def to_text(name: bytes) -> str:
     """Name -> `svc.cluster.local.`; octets outside printable ASCII as `\\DDD` (RFC 1035 5.1, RFC 4343)."""
     return "".join(_label_text(label) + "." for label in to_labels(name)) or "."

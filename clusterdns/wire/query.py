@@ -7,7 +7,7 @@ import msgspec
 
 from clusterdns.errors import QueryError
 from clusterdns.wire.codes import Opcode, Option, RCode, Type
-from clusterdns.wire.names import MAX_LABEL, MAX_NAME
+from clusterdns.wire.names import MAX_LABEL, MAX_NAME, skip
 from clusterdns.wire.names import starts as starts_of
 
 HEADER_SIZE = 12
@@ -142,42 +142,28 @@ def _scan_name(packet: bytes) -> tuple[tuple[int, ...], int]:
     raise QueryError(RCode.FORMERR, "the question's name is malformed")
 
 
-def _find_opt(packet: bytes, end: int, skip: int, count: int) -> Opt | None:
-    """Walk the records behind the question; the only one that matters is OPT in the additional section."""
+def _find_opt(packet: bytes, end: int, before: int, count: int) -> Opt | None:
+    """Walk the records behind the question; the only one that matters is OPT in the additional section, which begins
+    after `before` records."""
     opt: Opt | None = None
     at = end
     for index in range(min(count, MAX_RECORDS)):
         if at == len(packet):
             break
-        owner_end = _skip_name(packet, at, end)
+        owner_end = skip(packet, at)
         data_at = owner_end + 10
-        if data_at > len(packet):
+        if not owner_end or data_at > len(packet):
             raise QueryError(RCode.FORMERR, "a record breaks off", end)
         rtype, payload, extended, length = _RECORD.unpack_from(packet, owner_end)
         if data_at + length > len(packet):
             raise QueryError(RCode.FORMERR, "a record's data breaks off", end)
-        if rtype == Type.OPT and index >= skip:
+        if rtype == Type.OPT and index >= before:
             # RFC 6891 6.1.1: one OPT at most, its owner is the root
             if opt is not None or owner_end != at + 1:
                 raise QueryError(RCode.FORMERR, "two OPT records, or one whose owner is not the root", end)
             opt = _read_opt(packet[data_at : data_at + length], payload, extended, end)
         at = data_at + length
     return opt
-
-
-def _skip_name(packet: bytes, at: int, end: int) -> int:
-    """Offset behind a possibly compressed name; pointers are not followed, so the steps are bounded."""
-    first = at
-    while at < len(packet):
-        length = packet[at]
-        if length >= 0xC0:
-            return at + 2
-        if not length:
-            return at + 1
-        if length > MAX_LABEL or at - first > MAX_NAME:
-            break
-        at += 1 + length
-    raise QueryError(RCode.FORMERR, "a record's owner is malformed", end)
 
 
 def _read_opt(data: bytes, payload: int, extended: int, end: int) -> Opt:

@@ -4,7 +4,7 @@ from struct import Struct
 
 from clusterdns.errors import UpstreamError
 from clusterdns.wire.codes import Type
-from clusterdns.wire.names import MAX_LABEL, MAX_NAME
+from clusterdns.wire.names import MAX_LABEL, MAX_NAME, skip
 from clusterdns.wire.query import AA, HEADER_SIZE, RA, TC
 from clusterdns.wire.records import Names, Rdata, Relay, Response, RRset, Section
 
@@ -46,8 +46,8 @@ def survey(wire: bytes, question: bytes) -> Relay:
         raise UpstreamError("the reply is to another question")
     opt_at = opt_end = extended = 0
     for _ in range(answers + authorities + additionals):
-        start, at = at, _skip_name(wire, at)
-        if at + 10 > len(wire):
+        start, at = at, skip(wire, at)
+        if not at or at + 10 > len(wire):
             raise UpstreamError("the reply breaks off")
         rtype, _, ttl, length = _RECORD.unpack_from(wire, at)
         at += 10 + length
@@ -125,19 +125,5 @@ def _read_name(wire: bytes, at: int) -> tuple[bytes, int]:
         if length > MAX_LABEL or size > MAX_NAME:
             break
         labels.append(wire[at : at + 1 + length])
-        at += 1 + length
-    raise UpstreamError("the reply holds a broken name")
-
-
-def _skip_name(wire: bytes, at: int) -> int:
-    first = at
-    while at < len(wire) and at - first <= MAX_NAME:
-        length = wire[at]
-        if length >= 0xC0:
-            return at + 2
-        if not length:
-            return at + 1
-        if length > MAX_LABEL:
-            break
         at += 1 + length
     raise UpstreamError("the reply holds a broken name")
