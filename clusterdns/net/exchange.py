@@ -35,7 +35,7 @@ class Exchange:
         self._pools: dict[int, Pool] = {}
         self._ports: dict[int, Port] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._tls = ssl.create_default_context()
+        self._tls: ssl.SSLContext | None = None
         # Set while anything is in flight: an idle server does not wake up
         self._timer: asyncio.TimerHandle | None = None
         self._epoll = select.epoll()
@@ -161,8 +161,13 @@ class Exchange:
             else:
                 self._answered(flight, result)
 
+    def _context(self) -> ssl.SSLContext:
+        """The system's certificates, read when the first upstream wants them."""
+        self._tls = self._tls or ssl.create_default_context()
+        return self._tls
+
     async def _over_tcp(self, flight: Flight, upstream: Upstream) -> bytes:
-        tls = self._tls if upstream.transport is Transport.TLS else None
+        tls = self._context() if upstream.transport is Transport.TLS else None
         name = (upstream.name or upstream.address) if tls else None
         reader, writer = await asyncio.open_connection(upstream.address, upstream.port, ssl=tls, server_hostname=name)
         try:

@@ -11,7 +11,7 @@ import msgspec
 
 from clusterdns.errors import ClusterDNSError, QueryError, UpstreamError
 from clusterdns.memo import PLAIN, WITH_OPT, Entry, Memo
-from clusterdns.plugins.base import Context, Outcome, Peer
+from clusterdns.plugins.base import Context, Observer, Outcome, Peer
 from clusterdns.plugins.router import Block, Router
 from clusterdns.plugins.run import Pending, begin
 from clusterdns.plugins.site import Classifier
@@ -62,7 +62,7 @@ class Responder:
     def __init__(self, plan: Plan, service: Service, protocol: str, cap: int | None) -> None:
         self.memo = Memo()
         self.cap = cap
-        self.after: list[tuple[Block, Outcome]] = []
+        self.after: list[tuple[tuple[Observer, ...], Outcome]] = []
         self._plan, self._service, self._protocol = plan, service, protocol
         self._listener = (protocol, plan.local)
         self._counts = service.cells.counts
@@ -127,9 +127,9 @@ class Responder:
         """Tell the observers what was sent."""
         told, self.after = self.after, []
         now = monotonic()
-        for block, outcome in told:
+        for observers, outcome in told:
             seen = msgspec.structs.replace(outcome, finished=now)
-            for observer in block.observers:
+            for observer in observers:
                 observer.observe(seen)
 
     def _special(self, entry: Entry, packet: bytes, address: Address, route: Route, stop: int) -> bytes | None:
@@ -145,7 +145,9 @@ class Responder:
         block: Block = entry.owner
         if block.observers:
             now = monotonic()
-            self.after.append((block, Outcome(packet, reply, Peer(address[0], address[1], *self._listener), now, now)))
+            self.after.append(
+                (block.observers, Outcome(packet, reply, Peer(address[0], address[1], *self._listener), now, now))
+            )
         return reply
 
     def _miss(self, packet: bytes, address: Address, route: Route, key: bytes, stop: int) -> bytes | None:
@@ -224,9 +226,12 @@ class Responder:
             reply = self._encoded(job, Response(RCode.SERVFAIL))
         if context.error is not None and not isinstance(context.error, ClusterDNSError | QueryError):
             self._service.report(context.error, f"while answering {to_text(job.request.query.name)}")
-        if job.block.observers:
+        observers = job.block.observers
+        if context.error is not None:
+            observers += job.block.reporters
+        if observers:
             outcome = Outcome(job.packet, reply, context.peer_for_observers(), job.started, job.started, context.error)
-            self.after.append((job.block, outcome))
+            self.after.append((observers, outcome))
         return reply
 
     def _encoded(self, job: "_Job", result: Reply) -> bytes:

@@ -61,8 +61,8 @@ class Connection(asyncio.Protocol):
         self._listener = listener
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
-        # What was read and not yet answered: at most one read of the transport and one frame
-        self._buffer = b""
+        # What was read, at most one read of the transport and one frame, and up to where it is answered
+        self._buffer, self._at = b"", 0
         self._full = self._busy = False
         self.heard = self._loop.time()
         self.waiting = 0
@@ -78,7 +78,7 @@ class Connection(asyncio.Protocol):
         self._listener.connections.pop(self, None)
 
     def data_received(self, data: bytes) -> None:
-        self._buffer += data
+        self._buffer, self._at = self._buffer[self._at :] + data, 0
         self._process()
 
     def pause_writing(self) -> None:
@@ -104,7 +104,7 @@ class Connection(asyncio.Protocol):
     def _process(self) -> None:
         """Answer what is in the buffer, as far as the client takes it and not too much waits."""
         self._busy = True
-        responder, data, at = self._listener.responder, self._buffer, 0
+        responder, data, at = self._listener.responder, self._buffer, self._at
         replies: list[bytes] = []
         size = 0
         while not self._full and self.waiting < MAX_WAITING and len(data) >= at + 2:
@@ -124,8 +124,8 @@ class Connection(asyncio.Protocol):
             elif len(packet) < HEADER_SIZE or packet[2] & 0x80:
                 # Dropped: no reply will come
                 self.waiting -= 1
-        self._buffer = data[at:]
-        if at:
+        if at > self._at:
+            self._at = at
             self._touch()
         self._write(replies)
         if responder.after:

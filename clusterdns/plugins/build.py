@@ -87,7 +87,7 @@ def _chain(block: ServerBlock, site: Site, later: dict[str, list[str]]) -> Handl
                 site.shared.errors.append(error)
             else:
                 layers += [layer] if layer else []
-    if not layers and not site.observers:
+    if not layers and not site.observers and not site.reporters:
         return None
     handler: Handler = end_of_chain
     for layer in reversed(layers):
@@ -129,7 +129,7 @@ def _serve(
                 site.shared.errors.append(key.token.error(message, "merge the two, or `bind` them to other addresses"))
                 continue
             what.keys[zone] = key
-            what.blocks[zone] = Block(zone, handler, tuple(site.observers), site.recursive)
+            what.blocks[zone] = Block(zone, handler, tuple(site.observers), tuple(site.reporters), site.recursive)
         what.classifiers += [each for each in site.classifiers if each not in what.classifiers]
 
 

@@ -81,7 +81,7 @@ def setup(directive: Directive, site: Site) -> None:
         choice(token, ("stdout",))
     rules = [_rule(option) for option in directive.block or () if not _stacktrace(option)]
     observer = Errors(site.shared.write, tuple(rules))
-    site.observers.append(observer)
+    site.reporters.append(observer)
     site.shared.timed.append(observer)
 
 

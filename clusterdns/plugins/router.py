@@ -13,12 +13,14 @@ from clusterdns.wire.query import Query
 class Block(msgspec.Struct, frozen=True):
     """One zone of a server block on one listener.
 
-    `handler` is None for a block without a plugin that answers. `recursive`: it forwards, so replies carry RA.
+    `handler` is None for a block without a plugin that answers. `observers` are told of every reply, `reporters`
+    of those on which a plugin failed. `recursive`: it forwards, so replies carry RA.
     """
 
     zone: bytes
     handler: Handler | None
     observers: tuple[Observer, ...] = ()
+    reporters: tuple[Observer, ...] = ()
     recursive: bool = False
 
 

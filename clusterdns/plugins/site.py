@@ -49,14 +49,15 @@ class Shared(msgspec.Struct):
 class Site(msgspec.Struct):
     """One server block while it is set up.
 
-    `zones`: its zones in lower case. `addresses`: what `bind` asks for, empty for the wildcard. `recursive`: it
-    forwards. `classifiers`: of plugins whose answer depends on the client.
+    `zones`: its zones in lower case. `addresses`: what `bind` asks for, empty for the wildcard. `observers` and
+    `reporters`: as in `Block`. `recursive`: it forwards. `classifiers`: of plugins whose answer depends on the client.
     """
 
     shared: Shared
     zones: tuple[bytes, ...]
     addresses: list[str] = msgspec.field(default_factory=list)
     observers: list[Observer] = msgspec.field(default_factory=list)
+    reporters: list[Observer] = msgspec.field(default_factory=list)
     classifiers: list[Classifier] = msgspec.field(default_factory=list)
     recursive: bool = False
 
