@@ -82,8 +82,8 @@ def _demo(options: argparse.Namespace) -> int:
     def greet(_: Solo) -> None:
         print(f"A cluster's DNS from manifests, on {DEMO_ADDRESS}:{DEMO_PORT}. Ask it from another terminal:\n")
         for what, question in _DEMO_QUERIES:
-            print(f"  dig @{DEMO_ADDRESS} -p {DEMO_PORT} +noall +answer {question}   # {what}")
-        print("\nCtrl-C stops it.", flush=True)
+            print(f"# {what}\ndig @{DEMO_ADDRESS} -p {DEMO_PORT} +noall +answer {question}\n")
+        print("Ctrl-C stops it.", flush=True)
 
     return _run(Settings(quiet=True, text=text), greet)
 

@@ -13,7 +13,7 @@ def setup(directive: Directive, site: Site) -> None:
     without = _except(directive, site)
     kept = [text for text in wanted if text not in without]
     if not kept:
-        raise directive.token.error("bind: no address is left to listen on", "take some out of `except`")
+        raise directive.token.error("no address is left to listen on", "take some out of `except`")
     site.addresses += [text for text in kept if text not in site.addresses]
 
 
@@ -24,7 +24,7 @@ def _addresses(token: Token, site: Site) -> list[str]:
     except ConfigError:
         found = site.reader.interface(token.text)
     if not found:
-        raise token.error(f"bind: {token.shown} is neither an address nor an interface of this machine")
+        raise token.error(f"{token.shown} is neither an address nor an interface of this machine")
     return found
 
 
@@ -32,6 +32,6 @@ def _except(directive: Directive, site: Site) -> set[str]:
     without: set[str] = set()
     for option in directive.block or ():
         if option.name != "except":
-            raise option.token.error(f"bind: unknown option {option.token.shown}", "only `except` is known")
+            raise option.token.error(f"unknown option {option.token.shown}", "only `except` is known")
         without.update(text for token in arguments(option, 1) for text in _addresses(token, site))
     return without

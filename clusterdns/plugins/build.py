@@ -10,7 +10,7 @@ from clusterdns.corefile.keys import Key
 from clusterdns.corefile.parser import Parsed, ServerBlock
 from clusterdns.corefile.reader import Reader
 from clusterdns.errors import ConfigError, ConfigErrors
-from clusterdns.plugins.base import Handler, end_of_chain
+from clusterdns.plugins.base import Handler, Layer, end_of_chain
 from clusterdns.plugins.order import DIRECTIVES, LEFT_OUT
 from clusterdns.plugins.router import Block, Router
 from clusterdns.plugins.site import Classifier, Shared, Site
@@ -69,24 +69,18 @@ def _chain(block: ServerBlock, site: Site, later: dict[str, list[str]]) -> Handl
     """The handler of a block, None for one without a plugin that could answer or note anything."""
     found: dict[str, list[Directive]] = {}
     for directive in block.directives:
-        try:
+        with site.collecting():
             found.setdefault(_known(directive), []).append(directive)
-        except ConfigError as error:
-            site.shared.errors.append(error)
-    layers = []
+    layers: list[Layer] = []
     for row in DIRECTIVES:
         for nth, directive in enumerate(found.get(row.name, ())):
-            try:
+            with site.collecting(row.name):
                 if nth and not row.repeats:
-                    raise directive.token.error(f"{row.name}: stands in this block twice", "keep one of them")
+                    raise directive.token.error("stands in this block twice", "keep one of them")
                 if row.setup is None:
                     later.setdefault(row.name, []).append(f"{directive.token.file}:{directive.token.line}")
-                    continue
-                layer = row.setup(directive, site)
-            except ConfigError as error:
-                site.shared.errors.append(error)
-            else:
-                layers += [layer] if layer else []
+                elif layer := row.setup(directive, site):
+                    layers.append(layer)
     if not layers and not site.observers and not site.reporters:
         return None
     handler: Handler = end_of_chain

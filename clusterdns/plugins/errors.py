@@ -79,7 +79,10 @@ class Errors:
 def setup(directive: Directive, site: Site) -> None:
     for token in arguments(directive, 0, 1):
         choice(token, ("stdout",))
-    rules = [_rule(option) for option in directive.block or () if not _stacktrace(option)]
+    rules: list[Rule] = []
+    for option in directive.block or ():
+        with site.collecting("errors", option.name):
+            rules += [] if _stacktrace(option) else [_rule(option)]
     observer = Errors(site.shared.write, tuple(rules))
     site.reporters.append(observer)
     site.shared.timed.append(observer)
@@ -97,7 +100,7 @@ def _rule(option: Directive) -> Rule:
     period, pattern, *words = arguments(option, 2, 4)
     rule = Rule(pattern.text, _matcher(pattern), duration(period))
     if not rule.period:
-        raise period.error("errors: consolidate: the window must be longer than 0", "write for example 5m")
+        raise period.error("the window must be longer than 0", "write for example 5m")
     if words and words[-1].text == "show_first":
         rule.show_first = True
         words.pop()
@@ -108,9 +111,9 @@ def _rule(option: Directive) -> Rule:
 
 def _matcher(token: Token) -> Callable[[str], object]:
     if len(token.text) > MAX_PATTERN:
-        raise token.error(f"errors: a pattern has at most {MAX_PATTERN} characters, not {len(token.text)}")
+        raise token.error(f"a pattern has at most {MAX_PATTERN} characters, not {len(token.text)}")
     try:
         search: Callable[[str], object] = re2.compile(token.text).search
     except re2.error as error:
-        raise token.error(f"errors: {token.shown} is no regular expression", str(error)) from error
+        raise token.error(f"{token.shown} is no regular expression", str(error)) from error
     return search

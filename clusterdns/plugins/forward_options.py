@@ -3,14 +3,13 @@
 import ipaddress
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import partial
 
 import msgspec
 
 from clusterdns.corefile.directives import Directive
 from clusterdns.corefile.lexer import Token
 from clusterdns.corefile.values import address, arguments, choice, duration, host_port, integer, zone
-from clusterdns.errors import ClusterDNSError, ConfigError
+from clusterdns.errors import ClusterDNSError
 from clusterdns.plugins.site import Site
 from clusterdns.upstream.group import TRY_TIMEOUT, Group, Policy, Transport, Upstream
 from clusterdns.wire.codes import RCode
@@ -50,25 +49,15 @@ def parse(directive: Directive, site: Site) -> Options:
     options = Options(zone(origin)[0])
     found: list[Upstream] = []
     for token in targets:
-        with_errors(site, partial(_add_upstreams, token, found, site))
+        with site.collecting("forward"):
+            found += _upstreams(token, site)
     options.upstreams = tuple(dict.fromkeys(found))
     if len(options.upstreams) > MAX_UPSTREAMS:
-        raise directive.token.error(f"forward: {len(options.upstreams)} upstreams, at most {MAX_UPSTREAMS} are allowed")
+        raise directive.token.error(f"{len(options.upstreams)} upstreams, at most {MAX_UPSTREAMS} are allowed")
     for option in directive.block or ():
-        with_errors(site, partial(_option, option, options, site))
+        with site.collecting("forward", option.name):
+            _option(option, options, site)
     return options
-
-
-def with_errors(site: Site, act: Callable[[], None]) -> None:
-    """Collect a mistake and go on with the next line."""
-    try:
-        act()
-    except ConfigError as error:
-        site.shared.errors.append(error)
-
-
-def _add_upstreams(token: Token, found: list[Upstream], site: Site) -> None:
-    found += _upstreams(token, site)
 
 
 def _upstreams(token: Token, site: Site) -> list[Upstream]:
@@ -76,7 +65,7 @@ def _upstreams(token: Token, site: Site) -> list[Upstream]:
     scheme, mark, rest = token.text.rpartition("://")
     if mark and scheme not in ("dns", "tls"):
         hint = "https:// is not provided, use tls://" if scheme == "https" else "use dns:// or tls://"
-        raise token.error(f"forward: unknown scheme in {token.shown}", hint)
+        raise token.error(f"unknown scheme in {token.shown}", hint)
     if not mark and "/" in rest:
         return _from_file(token, site)
     transport = Transport(scheme or "dns")
@@ -85,7 +74,7 @@ def _upstreams(token: Token, site: Site) -> list[Upstream]:
         return _from_file(token, site)
     host, port = host_port(replace(token, text=target), _PORTS[transport])
     if not host or not port:
-        raise token.error(f"forward: {token.shown} is no upstream", "write an address, for example 10.0.0.1:53")
+        raise token.error(f"{token.shown} is no upstream", "write an address, for example 10.0.0.1:53")
     return [Upstream(text, port, transport, name) for text in _resolve(token, host, site)]
 
 
@@ -98,7 +87,7 @@ def _resolve(token: Token, host: str, site: Site) -> list[str]:
     found = [] if host.rstrip(".").lower().endswith(".invalid") else site.reader.resolve(host)
     if not found:
         hint = "write its address, or a name that the system's resolver knows"
-        raise token.error(f"forward: host name {token.shown} does not resolve", hint)
+        raise token.error(f"host name {token.shown} does not resolve", hint)
     return found
 
 
@@ -107,26 +96,26 @@ def _from_file(token: Token, site: Site) -> list[Upstream]:
     try:
         text = site.reader.text(token.text)
     except ClusterDNSError as error:
-        raise token.error(f"forward: {error}", "write an address, or a file with `nameserver` lines") from error
+        raise token.error(f"{error}", "write an address, or a file with `nameserver` lines") from error
     words = [line.split() for line in text.splitlines()]
     servers = [line[1] for line in words if len(line) > 1 and line[0] == "nameserver"]
     if not servers:
-        raise token.error(f"forward: {token.shown} has no line `nameserver ADDRESS`")
+        raise token.error(f"{token.shown} has no line `nameserver ADDRESS`")
     found = []
     for server in servers:
         try:
             found.append(Upstream(str(ipaddress.ip_address(server)), 53))
         except ValueError as error:
-            raise token.error(f"forward: {token.shown}: nameserver {server!r} is no IP address") from error
+            raise token.error(f"{token.shown}: nameserver {server!r} is no IP address") from error
     return found
 
 
 def _option(option: Directive, options: Options, site: Site) -> None:
     parse_one = _OPTIONS.get(option.name)
     if parse_one is None:
-        raise option.token.error(f"forward: unknown option {option.token.shown}", f"known: {', '.join(_OPTIONS)}")
+        raise option.token.error("unknown option", f"known options: {', '.join(_OPTIONS)}")
     if option.block is not None:
-        raise option.token.error(f"forward: {option.name} takes no block", "remove the braces")
+        raise option.token.error("takes no block", "remove the braces")
     parse_one(option, options)
     if option.name in _LATER:
         token = option.token
@@ -171,7 +160,7 @@ def _next_on_nodata(option: Directive, options: Options) -> None:
 def _failover(option: Directive, options: Options) -> None:
     options.failover = _rcodes(option)
     if RCode.NOERROR in options.failover:
-        raise option.token.error("forward: failover cannot take NOERROR", "an answer is never a failure")
+        raise option.token.error("cannot take NOERROR", "an answer is never a failure")
 
 
 def _tls(option: Directive, options: Options) -> None:
@@ -189,7 +178,7 @@ def _health_check(option: Directive, options: Options) -> None:
         word = words.pop(0)
         if choice(word, ("no_rec", "domain")) == "domain":
             if not words:
-                raise word.error("forward: health_check: domain needs a name", "write for example domain example.org")
+                raise word.error("domain needs a name", "write for example domain example.org")
             zone(words.pop(0))
 
 
@@ -223,7 +212,7 @@ def _positive(option: Directive) -> float:
     token = arguments(option, 1, 1)[0]
     if seconds := duration(token):
         return seconds
-    raise token.error(f"forward: {option.name} must be longer than 0", "write for example 2s")
+    raise token.error("must be longer than 0", "write for example 2s")
 
 
 def _rcodes(option: Directive) -> frozenset[int]:

@@ -8,7 +8,6 @@ import msgspec
 from clusterdns.corefile.directives import Directive
 from clusterdns.corefile.lexer import Token
 from clusterdns.corefile.values import arguments, choice, decimal, duration, integer, zone
-from clusterdns.errors import ConfigError
 from clusterdns.kube.objects import key
 from clusterdns.kube.question import Pods, View
 from clusterdns.kube.selectors import Selector
@@ -65,10 +64,8 @@ def parse(directive: Directive, site: Site) -> Options:
         raise directive.token.error("kubernetes: all zones are reverse zones", "add the cluster's, e.g. cluster.local")
     options = Options(tuple(dict.fromkeys(zones)))
     for option in directive.block or ():
-        try:
+        with site.collecting("kubernetes", option.name):
             _option(option, options, site)
-        except ConfigError as error:
-            site.shared.errors.append(error)
     if not options.manifests:
         site.shared.warnings.append(
             f"{directive.token.file}:{directive.token.line}: kubernetes: reading from the API server is not in this "
@@ -81,9 +78,9 @@ def _option(option: Directive, options: Options, site: Site) -> None:
     parse_one = _OPTIONS.get(option.name)
     if parse_one is None:
         hint = _REMOVED.get(option.name, f"known options: {', '.join(_OPTIONS)}")
-        raise option.token.error(f"kubernetes: unknown option {option.token.shown}", hint)
+        raise option.token.error("unknown option", hint)
     if option.block is not None:
-        raise option.token.error(f"kubernetes: {option.name} takes no block", "remove the braces")
+        raise option.token.error("takes no block", "remove the braces")
     parse_one(option, options, site)
 
 
@@ -101,13 +98,13 @@ def _pods(option: Directive, options: Options, site: Site) -> None:
 
 def _namespaces(option: Directive, options: Options, site: Site) -> None:
     if options.namespace_labels:
-        raise option.token.error("kubernetes: namespaces and namespace_labels exclude each other", "keep one of them")
+        raise option.token.error("namespaces and namespace_labels exclude each other", "keep one of them")
     options.namespaces |= {_label(token) for token in arguments(option, 1)}
 
 
 def _namespace_labels(option: Directive, options: Options, site: Site) -> None:
     if options.namespaces:
-        raise option.token.error("kubernetes: namespaces and namespace_labels exclude each other", "keep one of them")
+        raise option.token.error("namespaces and namespace_labels exclude each other", "keep one of them")
     options.namespace_labels = _selector(option)
 
 
@@ -157,7 +154,7 @@ def _tls(option: Directive, options: Options, site: Site) -> None:
 def _kubeconfig(option: Directive, options: Options, site: Site) -> None:
     file = arguments(option, 1, 2)[0]
     if not site.reader.exists(file.text):
-        raise file.error(f"kubernetes: kubeconfig {file.shown} does not exist", "give the path of a kubeconfig file")
+        raise file.error(f"{file.shown} does not exist", "give the path of a kubeconfig file")
 
 
 def _qps(option: Directive, options: Options, site: Site) -> None:
@@ -171,7 +168,7 @@ def _count(option: Directive, options: Options, site: Site) -> None:
 def _startup_timeout(option: Directive, options: Options, site: Site) -> None:
     token = arguments(option, 1, 1)[0]
     if not duration(token):
-        raise token.error("kubernetes: startup_timeout must be longer than 0", "write for example 5s")
+        raise token.error("must be longer than 0", "write for example 5s")
 
 
 def _multicluster(option: Directive, options: Options, site: Site) -> None:
@@ -179,7 +176,7 @@ def _multicluster(option: Directive, options: Options, site: Site) -> None:
         for name in zone(token):
             if name not in options.zones:
                 hint = f"add {to_text(name)} to the line `kubernetes ...`"
-                raise token.error(f"kubernetes: multicluster zone {token.shown} is not a zone of this block", hint)
+                raise token.error(f"{token.shown} is not a zone of this block", hint)
 
 
 def _zonal(option: Directive, options: Options, site: Site) -> None:
@@ -220,7 +217,7 @@ def _label(token: Token) -> bytes:
     try:
         return key(token.text)
     except ValueError as error:
-        raise token.error(f"kubernetes: {token.shown} is no namespace", str(error)) from error
+        raise token.error(f"{token.shown} is no namespace", str(error)) from error
 
 
 def _selector(option: Directive) -> Selector:
@@ -230,4 +227,4 @@ def _selector(option: Directive) -> Selector:
         return parse_selector(text)
     except ValueError as error:
         hint = "write for example app=nginx,tier in (web, api)"
-        raise option.args[0].error(f"kubernetes: {option.name}: {error}", hint) from error
+        raise option.args[0].error(str(error), hint) from error

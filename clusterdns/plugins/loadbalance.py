@@ -22,12 +22,13 @@ _TURNING = frozenset({Type.A, Type.AAAA, Type.MX})
 def setup(directive: Directive, site: Site) -> Layer:
     for token in arguments(directive, 0, 1):
         if token.text == "weighted":
-            raise token.error("loadbalance: weighted is not provided", "use `loadbalance round_robin`")
+            raise token.error("weighted is not provided", "use `loadbalance round_robin`")
         choice(token, ("round_robin",))
     preferred: list[Network] = []
     for option in directive.block or ():
-        choice(option.token, ("prefer",))
-        preferred += [network(token) for token in arguments(option, 1)]
+        with site.collecting("loadbalance"):
+            choice(option.token, ("prefer",))
+            preferred += [network(token) for token in arguments(option, 1)]
 
     def layer(following: Handler) -> Handler:
         def handle(query: Query, ctx: Context) -> Step:

@@ -107,10 +107,11 @@ def setup(directive: Directive, site: Site) -> None:
     zones = tuple(name for token in args for name in zone(token)) or (ROOT,)
     verdicts: set[Verdict] = set()
     for option in directive.block or ():
-        choice(option.token, ("class",))
-        for token in arguments(option, 1):
-            word = choice(token, ("all", *(each.value for each in Verdict)))
-            verdicts |= set(Verdict) if word == "all" else {Verdict(word)}
+        with site.collecting("log"):
+            choice(option.token, ("class",))
+            for token in arguments(option, 1):
+                word = choice(token, ("all", *(each.value for each in Verdict)))
+                verdicts |= set(Verdict) if word == "all" else {Verdict(word)}
     site.observers.append(Log(site.shared.write, zones, pieces, frozenset(verdicts or Verdict)))
 
 

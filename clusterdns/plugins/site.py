@@ -1,11 +1,13 @@
 """Where directives are set up: one `Site` for each server block, one `Shared` for the whole configuration."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Protocol
 
 import msgspec
 
 from clusterdns.corefile.reader import Reader
+from clusterdns.corefile.values import within
 from clusterdns.errors import ConfigError
 from clusterdns.kube.selectors import Selector
 from clusterdns.kube.store import Store
@@ -60,6 +62,17 @@ class Site(msgspec.Struct):
     reporters: list[Observer] = msgspec.field(default_factory=list)
     classifiers: list[Classifier] = msgspec.field(default_factory=list)
     recursive: bool = False
+
+    @contextmanager
+    def collecting(self, *names: str) -> Iterator[None]:
+        """Add a mistake found inside to the errors, under these names (directive, option), and go on behind it."""
+        try:
+            with ExitStack() as stack:
+                for name in names:
+                    stack.enter_context(within(name))
+                yield
+        except ConfigError as error:
+            self.shared.errors.append(error)
 
     @property
     def reader(self) -> Reader:
