@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("rate", type=int)
     parser.add_argument("-c", required=True)
     options = parser.parse_args()
-    asyncio.run(serve(Settings(options.c), print, lambda solo: begin(solo, options.rate)))
+    asyncio.run(serve(Settings(corefile=options.c), print, lambda solo: begin(solo, options.rate)))
 
 
 if __name__ == "__main__":

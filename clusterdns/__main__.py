@@ -1,11 +1,16 @@
 """`python -m clusterdns`, and the `clusterdns` command."""
 
+import os
+import signal
 import sys
-
-from clusterdns.cli import main
 
 
 def run() -> None:
+    # While it starts there is nothing to finish: a signal ends it at once, without a traceback
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: os._exit(0))
+    from clusterdns.cli import main
+
     sys.exit(main())
 
 

@@ -62,12 +62,14 @@ def _serve(options: argparse.Namespace) -> int:
     if options.show_version:
         print(f"clusterdns-{__version__}")
         return 0
-    settings = Settings(options.conf or "", options.dns_port, options.log_level, options.quiet)
+    settings = Settings(
+        corefile=options.conf or "", port=options.dns_port, level=options.log_level, quiet=options.quiet
+    )
     return _run(settings)
 
 
 def _check(options: argparse.Namespace) -> int:
-    settings = Settings(options.conf or "", options.dns_port)
+    settings = Settings(corefile=options.conf or "", port=options.dns_port)
     config = load(settings, Machine(), lambda _: None)
     for warning in config.shared.warnings:
         print(f"warning: {warning}", file=sys.stderr)
@@ -136,6 +138,7 @@ def _add_corefile(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dns-port",
         "-dns.port",
+        "--dns.port",
         "-p",
         type=_port,
         default=53,

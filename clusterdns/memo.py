@@ -24,6 +24,12 @@ MAX_BYTES = 8 * 1024 * 1024
 # What was read: a store (by its number) and keys in it
 Reads = tuple[int, list[bytes]]
 
+# An OPT record without options; the TC bit in the first octet of the flags
+_OPT_SIZE, _TC = 11, 0x02
+
+# Octets that the index needs for one key that an entry read
+_READ = 64
+
 # Flags and counts of the packets that can be looked up without parsing: opcode QUERY, one question, no OPT or only an
 # OPT record. Bits that a client has no business to set (AA, RA, Z, RCODE) send a packet the slow way.
 _FLAGS = [bytes((rd, bits)) for rd in (0, 1) for bits in (0x00, 0x10, 0x20, 0x30)]
@@ -58,6 +64,17 @@ class Entry(msgspec.Struct, gc=False):
             cut, end = run.start + self.turn % run.count * run.size, run.start + run.count * run.size
             body = body[: run.start] + body[cut:end] + body[run.start : cut] + body[end:]
         return body
+
+    def cut(self, question: int, limit: int) -> tuple[bytes, bytes] | None:
+        """Head and body with as many of its records, in their turn, as fit into `limit` octets, TC set; the question
+        has `question` octets. None for a reply that is more than one run and an OPT record: the encoder cuts that."""
+        run, end = self.runs[0], self.runs[0].start + self.runs[0].count * self.runs[0].size
+        opt = self.body[end:]
+        if len(self.runs) > 1 or run.start or len(opt) not in (0, _OPT_SIZE):
+            return None
+        fit = (limit - 12 - question - len(opt)) // run.size
+        counts = fit.to_bytes(2, "big") + self.head[6:]
+        return bytes((self.head[0] | _TC,)) + self.head[1:4] + counts, self.rotated()[: fit * run.size] + opt
 
 
 class _Generation:
@@ -101,6 +118,8 @@ class Memo:
         young.puts += 1
         young.size += entry.size
         for store, reads in entry.reads:
+            # A reference here and one in the entry
+            young.size += _READ * len(reads)
             readers = young.readers[store]
             for read in reads:
                 readers[read].append(key)

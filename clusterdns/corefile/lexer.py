@@ -71,6 +71,8 @@ def tokenize(text: str, file: str, env: Callable[[str], str], errors: list[Confi
             column = match.start() - line_start + 1
             token = Token(_value(kind, match[kind], env), file, line, column, kind != "word", first)
             tokens.append(token)
+            if "\0" in token.text:
+                errors.append(token.error("there is a NUL octet in this text", "remove it"))
             if kind == "unclosed":
                 errors.append(token.error("this quote is never closed", 'end the text with "'))
             first = False

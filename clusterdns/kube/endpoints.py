@@ -84,6 +84,9 @@ def undashed(label: bytes) -> bytes | None:
     """The address that a pod's name spells; None for a label that spells none."""
     try:
         text = label.decode("ascii")
+        # A scope ("fe80::1%eth0") is no part of an address here
+        if "%" in text:
+            return None
         if text.count("-") == 3 and "--" not in text:
             return ipaddress.IPv4Address(text.replace("-", ".")).packed
         return ipaddress.IPv6Address(text.replace("-", ":")).packed

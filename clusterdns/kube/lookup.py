@@ -27,7 +27,9 @@ _KUBE_DNS = b"\x08kube-dns\x0bkube-system"
 def find(question: Question) -> Result:
     """Records, or the reason why there are none."""
     if not question.depth:
-        return _apex(question)
+        found = _apex(question)
+        # A zone made of one address (a network of /25 and longer) is that address's name as well
+        return reverse.find(question) if found is Miss.NO_DATA and reverse.is_address(question.name) else found
     top = question.labels(question.depth - 1, question.depth)
     if top in (_DNS, _DNS_VERSION):
         return _fixed(question)
@@ -64,7 +66,9 @@ def _apex(question: Question) -> Result:
         question.keys.append(SERIAL)
         return Found((zone_soa(question),))
     if question.qtype == Type.NS:
-        target, glue = _name_server(question)
+        if (server := _name_server(question)) is None:
+            return question.missing()
+        target, glue = server
         return Found((name_rrset(question.name, Type.NS, question.view.ttl, (target,)),), glue)
     return Miss.NO_DATA
 
@@ -73,7 +77,9 @@ def _fixed(question: Question) -> Result:
     """The names that are there without any object."""
     left = question.labels(0, question.depth)
     if left == _NS_DNS:
-        _, glue = _name_server(question)
+        if (server := _name_server(question)) is None:
+            return question.missing()
+        _, glue = server
         return question.of_type(tuple(packed for rrset in glue for packed in rrset.rdatas if isinstance(packed, bytes)))
     if left == _DNS_VERSION:
         version = RRset(question.name, Type.TXT, VERSION_TTL, (txt(VERSION),))
@@ -81,11 +87,14 @@ def _fixed(question: Question) -> Result:
     return Miss.NO_DATA if left == _DNS else Miss.NO_NAME
 
 
-def _name_server(question: Question) -> tuple[bytes, Section]:
-    """The zone's name server and its addresses: the kube-dns Service, whatever this process is bound to."""
+def _name_server(question: Question) -> tuple[bytes, Section] | None:
+    """The zone's name server and its addresses: the kube-dns Service, whatever this process is bound to. None while
+    that Service may still be heard of."""
     view = question.view
     question.keys.append(_KUBE_DNS)
     service = question.store.services.get(_KUBE_DNS)
+    if service is None and not question.store.synced:
+        return None
     if service is None or not service.addresses:
         target = _NS_DNS + question.zone
         return target, addresses(target, view.fallback, view.ttl)
@@ -105,7 +114,7 @@ def _pod(question: Question) -> Result:
     if depth == 3 and address is None:
         return Miss.NO_NAME
     if not services.exposed(question, namespace):
-        return question.missing()
+        return Miss.NO_NAME if services.hidden(question, namespace) else question.missing()
     if address is None:
         return Miss.NO_DATA
     if mode is Pods.VERIFIED:

@@ -61,7 +61,6 @@ class _Endpoint(msgspec.Struct, gc=False):
     conditions: _Conditions | None = None
     hostname: str | None = None
     targetRef: _TargetRef | None = None
-    zone: str | None = None
 
 
 class _Slice(msgspec.Struct, gc=False):
@@ -184,7 +183,7 @@ def _endpoint(endpoint: _Endpoint, field: str, fqdn: bool) -> list[Endpoint]:
     pod = (endpoint.targetRef.name or "").encode() if endpoint.targetRef else b""
     read = _name if fqdn else _packed
     return [
-        Endpoint(read(text, f"{field}.addresses[{at}]"), hostname, pod, endpoint.zone or "", fqdn)
+        Endpoint(read(text, f"{field}.addresses[{at}]"), hostname, pod, fqdn)
         for at, text in enumerate(endpoint.addresses)
     ]
 
@@ -217,7 +216,10 @@ _SHAPES: Mapping[Kind, tuple[type, msgspec.json.Decoder[Any], Callable[[Any, lis
 def _ports(ports: list[_Port] | None, field: str, remarks: list[str]) -> tuple[Port, ...]:
     usable = []
     for at, port in enumerate(ports or ()):
-        if port.port is None or not 0 < port.port < 65536:
+        # In a slice, no number stands for all ports: there is nothing to say in an SRV record
+        if port.port is None:
+            continue
+        if not 0 < port.port < 65536:
             remarks.append(f"{field}[{at}].port: 1 to 65535, not {port.port}; this port is left out")
             continue
         protocol = (port.protocol or "TCP").lower().encode()
@@ -240,9 +242,11 @@ def _name(text: str, field: str) -> bytes:
 
 def _packed(text: str, field: str) -> bytes:
     try:
-        return ipaddress.ip_address(text).packed
-    except ValueError as error:
-        raise _Fault(f"{field}: {text!r} is no IP address") from error
+        if "%" not in text:
+            return ipaddress.ip_address(text).packed
+    except ValueError:
+        pass
+    raise _Fault(f"{field}: {text!r} is no IP address")
 
 
 def _explain(error: msgspec.MsgspecError) -> str:

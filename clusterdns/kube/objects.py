@@ -62,13 +62,12 @@ class Service(msgspec.Struct, frozen=True, gc=False):
 class Endpoint(msgspec.Struct, frozen=True, gc=False):
     """One ready address: packed, or a name (wire form, `fqdn`) in a slice of address type FQDN.
 
-    `hostname`, `pod` and `zone` are empty where the object does not say.
+    `hostname` and `pod` are empty where the object does not say.
     """
 
     address: bytes
     hostname: bytes = b""
     pod: bytes = b""
-    zone: str = ""
     fqdn: bool = False
 
 

@@ -12,6 +12,12 @@ from clusterdns.wire.records import name_rrset
 _SVC = b"\x03svc"
 
 
+def is_address(name: bytes) -> bool:
+    """Is it the reverse name of one address?"""
+    digits = names.address_digits(name)
+    return digits is not None and len(digits) == (4 if name.endswith(names.V4_SUFFIX) else 32)
+
+
 def find(question: Question) -> Result:
     """`question` is below a reverse zone."""
     digits = names.address_digits(question.name)
@@ -45,7 +51,8 @@ def _targets(question: Question, address: bytes) -> list[bytes]:
     question.keys.append(address)
     services = [service for owner in question.store.addresses.owners(address) if (service := _visible(question, owner))]
     own = [_name(question, service) for service in services if address in service.addresses]
-    return own or [name for service in services for name in _endpoint_names(question, service, address)]
+    found = own or [name for service in services for name in _endpoint_names(question, service, address)]
+    return [name for name in found if len(name) <= names.MAX_NAME]
 
 
 def _visible(question: Question, key: bytes) -> Service | None:

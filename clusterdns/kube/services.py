@@ -1,5 +1,6 @@
 """Names below `svc`: namespace > Service > endpoint or _proto > _port (Kubernetes DNS specification 1.1.0)."""
 
+import re
 from collections.abc import Iterable, Mapping
 
 from clusterdns.kube.endpoints import EndpointSet, Named
@@ -8,12 +9,15 @@ from clusterdns.kube.question import Found, Miss, Question, Result
 from clusterdns.kube.selectors import matches
 from clusterdns.kube.store import endpoints_key
 from clusterdns.wire.codes import Type
+from clusterdns.wire.names import MAX_NAME
 from clusterdns.wire.records import RRset, Section, srv
 
 # A port of an SRV record: its number, the target's name and the target's addresses
 Target = tuple[int, bytes, tuple[bytes, ...]]
 
 _UNDERSCORE = b"_"
+# What the API accepts as a name (RFC 1123)
+_LABEL = re.compile(rb"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 # The form with the most labels is _port._proto.service.namespace.svc
 _DEEPEST = 5
 
@@ -23,8 +27,9 @@ def find(question: Question) -> Result:
     depth = question.depth
     if depth == 1:
         return Miss.NO_DATA
-    if not exposed(question, question.labels(depth - 2, depth - 1)):
-        return question.missing() if depth <= _DEEPEST else Miss.NO_NAME
+    namespace = question.labels(depth - 2, depth - 1)
+    if not exposed(question, namespace):
+        return Miss.NO_NAME if depth > _DEEPEST or hidden(question, namespace) else question.missing()
     if depth == 2:
         return Miss.NO_DATA
     if depth > _DEEPEST:
@@ -33,10 +38,16 @@ def find(question: Question) -> Result:
     question.keys.append(key)
     service = question.store.services.get(key)
     if service is None:
-        return question.missing()
+        return question.missing() if _LABEL.fullmatch(key[1 : 1 + key[0]]) else Miss.NO_NAME
     if service.type is ServiceType.EXTERNAL_NAME:
         return _external(question, service)
     return _cluster_ip(question, service) if service.type is ServiceType.CLUSTER_IP else _headless(question, service)
+
+
+def hidden(question: Question, namespace: bytes) -> bool:
+    """Could no object bring names of this namespace: does the block leave it out, or is it no name for one?"""
+    view = question.view
+    return bool(view.namespaces and namespace not in view.namespaces) or not _LABEL.fullmatch(namespace[1:])
 
 
 def exposed(question: Question, namespace: bytes) -> bool:
@@ -153,7 +164,8 @@ def _all_ports(endpoints: EndpointSet) -> tuple[Port, ...]:
 
 def _srv(question: Question, targets: Iterable[Target]) -> Result:
     """One record per port number and target, of equal weight (RFC 2782), with the targets' addresses."""
-    chosen: dict[tuple[int, bytes], tuple[bytes, ...]] = {(number, name): packed for number, name, packed in targets}
+    # A target that is too long for a name cannot be told to anybody
+    chosen = {(number, name): packed for number, name, packed in targets if len(name) <= MAX_NAME}
     if not chosen:
         return Miss.NO_DATA
     weight = max(1, 100 // len(chosen))

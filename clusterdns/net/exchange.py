@@ -9,9 +9,9 @@ from clusterdns.net.entropy import Entropy
 from clusterdns.net.pool import Pool, Port
 from clusterdns.upstream.flights import Flight, Flights, Waiter, accept, failure, wants_next
 from clusterdns.upstream.group import Group, Transport, Upstream
-from clusterdns.wire.query import Query
+from clusterdns.wire.query import HEADER_SIZE, Query
 from clusterdns.wire.records import Relay
-from clusterdns.wire.survey import TRUNCATED
+from clusterdns.wire.survey import TRUNCATED, answers_to
 
 # Seconds between looks at what has timed out: a try of 2 s ends at most 2 % late.
 _TICK = 0.05
@@ -74,7 +74,7 @@ class Exchange:
                 self._refused(port, error.strerror or str(error))
                 continue
             flight = port.flights.get(wire[0] << 8 | wire[1]) if len(wire) > 1 else None
-            if flight is None:
+            if flight is None or len(wire) < HEADER_SIZE:
                 self.mismatches += 1
             else:
                 self._received(flight, wire)
@@ -100,13 +100,14 @@ class Exchange:
         pool.send(flight)
 
     def _received(self, flight: Flight, wire: bytes) -> None:
-        relay = accept(flight, wire)
-        if relay is None:
-            self.mismatches += 1
-        elif wire[2] & TRUNCATED and flight.upstream is not None:
+        if wire[2] & TRUNCATED and flight.upstream is not None and answers_to(wire, flight.question):
             # RFC 7766 section 5: the rest is to be had over TCP, from the same server
             self._flights.renew(flight, self._loop.time())
             self._start_tcp(flight, flight.upstream)
+            return
+        relay = accept(flight, wire)
+        if relay is None:
+            self.mismatches += 1
         else:
             self._answered(flight, relay)
 
@@ -118,10 +119,15 @@ class Exchange:
 
     def _refused(self, port: Port, error: str) -> None:
         """An ICMP error says nothing about which query it is for: all of that port have failed."""
-        for flight in list(port.flights.values()):
-            flight.error = error
-            self._leave(flight)
-            self._try(flight, self._loop.time())
+        for ident, flight in list(port.flights.items()):
+            pool, current, _ = flight.places[-1]
+            if current is port:
+                flight.error = error
+                self._leave(flight)
+                self._try(flight, self._loop.time())
+            else:
+                # It asks another server by now
+                pool.forget(port, ident)
 
     def _tick(self) -> None:
         now = self._loop.time()
@@ -150,7 +156,7 @@ class Exchange:
         try:
             async with asyncio.timeout(flight.group.timeout):
                 wire = await self._over_tcp(flight, upstream)
-        except (OSError, EOFError, TimeoutError) as error:
+        except (OSError, EOFError, TimeoutError, UnicodeError) as error:
             result, flight.error = None, str(error) or type(error).__name__
         else:
             result, flight.error = accept(flight, wire), "the reply is no answer to the question"

@@ -22,14 +22,15 @@ class Machine:
                 found = file.read(LARGEST_FILE + 1)
         except OSError as error:
             raise ClusterDNSError(f"{path} cannot be read: {error.strerror}") from error
-        except UnicodeDecodeError as error:
-            raise ClusterDNSError(f"{path} is not UTF-8: {error.reason} at octet {error.start}") from error
+        except ValueError as error:
+            # Not UTF-8, or a NUL in the path
+            raise ClusterDNSError(f"{path!r} cannot be read: {error}") from error
         if len(found) > LARGEST_FILE:
             raise ClusterDNSError(f"{path} is larger than {LARGEST_FILE} octets")
         return found
 
     def exists(self, path: str) -> bool:
-        return os.path.exists(path)
+        return "\0" not in path and os.path.exists(path)
 
     def glob(self, pattern: str) -> list[str]:
         return sorted(glob.glob(pattern))

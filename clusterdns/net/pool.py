@@ -1,5 +1,6 @@
 """UDP sockets to one upstream: many random ports, each for a bounded number of queries (RFC 5452 section 9.2)."""
 
+import errno
 import select
 import socket
 
@@ -42,14 +43,12 @@ class Pool:
     def send(self, flight: Flight) -> None:
         """Send the flight's question from a random port under a random id.  Raises OSError."""
         at = self._entropy.word() % PORTS
-        port = self._ports[at]
-        if port is None:
-            port = self._ports[at] = self._open()
+        port = self._ports[at] or self._opened(at)
         ident = self._entropy.word()
         while ident in port.flights:
             ident = self._entropy.word()
         port.uses += 1
-        if port.uses >= USES:
+        if port.uses >= USES and port is self._ports[at]:
             self._ports[at] = None
             port.retired = True
         port.flights[ident] = flight
@@ -63,6 +62,17 @@ class Pool:
             del self._by_descriptor[port.sock.fileno()]
             # Closing takes it out of the epoll set
             port.sock.close()
+
+    def _opened(self, at: int) -> Port:
+        """A new port; when the process may have no more descriptors, one of those there are."""
+        try:
+            port = self._ports[at] = self._open()
+        except OSError as error:
+            open_ports = [port for port in self._ports if port is not None]
+            if error.errno not in (errno.EMFILE, errno.ENFILE) or not open_ports:
+                raise
+            return open_ports[self._entropy.word() % len(open_ports)]
+        return port
 
     def _open(self) -> Port:
         port = Port(self._upstream)

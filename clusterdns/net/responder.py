@@ -26,8 +26,13 @@ from clusterdns.wire.records import Relay, Reply, Response
 
 # A client's address as the socket gives it, and what sends a reply to it that had to wait
 Address = tuple[Any, ...]
-Route = Callable[[bytes, Address], None]
+# (False: it was too large for the interface, and `cap` is lower now)
+Route = Callable[[bytes, Address], bool]
 
+# UDP payload sizes that stubs and caches announce: none, the DNS Flag Day's, an Ethernet frame's, and older defaults
+_COMMON_PAYLOADS = frozenset({MIN_PAYLOAD, 1220, 1232, 1400, 1452, 1472, 2048, 4096})
+# Names whose turns are remembered; after them all begin again
+_MAX_TURNS = 4096
 # RFC 7828: only the parser knows whether a keepalive option is well formed
 _KEEPALIVE = Option.TCP_KEEPALIVE.value
 
@@ -69,7 +74,8 @@ class Responder:
         self._classifiers = plan.classifiers
         self._encode = Encoder()
         self._known_cells: dict[tuple[bytes, int, int], tuple[int, int]] = {}
-        self._turn = 0
+        # Whose turn it is in replies that are not kept, by name and type
+        self._turns: dict[tuple[bytes, int], int] = {}
 
     def answer(self, packet: bytes, address: Address, route: Route) -> bytes | None:
         """The reply to send now; None when there is none, or it is sent later by `route`."""
@@ -93,7 +99,7 @@ class Responder:
             if entry is None:
                 return self._miss(packet, address, route, key, stop)
         if entry.special:
-            return self._special(entry, packet, address, route, stop)
+            return self._special(entry, packet, address, route, key, stop)
         self._counts[entry.cell] += 1
         return packet[:2] + entry.head + packet[12:stop] + entry.body
 
@@ -132,16 +138,31 @@ class Responder:
             for observer in observers:
                 observer.observe(seen)
 
-    def _special(self, entry: Entry, packet: bytes, address: Address, route: Route, stop: int) -> bytes | None:
+    def _special(
+        self, entry: Entry, packet: bytes, address: Address, route: Route, key: bytes, stop: int
+    ) -> bytes | None:
         """A hit whose reply takes turns, is large, or is observed."""
         if entry.size > MIN_PAYLOAD and self.cap is not None:
             payload = packet[stop + 3] << 8 | packet[stop + 4] if len(packet) > stop else 0
-            if entry.size > min(max(payload, MIN_PAYLOAD), self.cap):
-                # The chain's encoder knows how to cut
-                return self._miss(packet, address, route, b"", stop)
-        self._counts[entry.cell] += 1
+            limit = min(max(payload, MIN_PAYLOAD), self.cap)
+            if entry.size > limit and entry.runs:
+                parts = entry.cut(stop - 12, limit)
+                if parts is None:
+                    return self._miss(packet, address, route, b"", stop)
+                return self._given(entry, packet, address, packet[:2] + parts[0] + packet[12:stop] + parts[1])
+            if entry.size > limit:
+                # Cut by the encoder; for the payload sizes that clients do send, once
+                key = key + limit.to_bytes(2, "big") if limit in _COMMON_PAYLOADS else b""
+                cut = self.memo.young.get(key) or self.memo.promote(key)
+                if cut is None or cut.ending != entry.ending:
+                    return self._miss(packet, address, route, key, stop, limit)
+                entry = cut
         body = entry.rotated() if entry.runs else entry.body
-        reply = packet[:2] + entry.head + packet[12:stop] + body
+        return self._given(entry, packet, address, packet[:2] + entry.head + packet[12:stop] + body)
+
+    def _given(self, entry: Entry, packet: bytes, address: Address, reply: bytes) -> bytes:
+        """A reply that the memo gave: count it, note it for the observers."""
+        self._counts[entry.cell] += 1
         block: Block = entry.owner
         if block.observers:
             now = monotonic()
@@ -150,16 +171,18 @@ class Responder:
             )
         return reply
 
-    def _miss(self, packet: bytes, address: Address, route: Route, key: bytes, stop: int) -> bytes | None:
+    def _miss(
+        self, packet: bytes, address: Address, route: Route, key: bytes, stop: int, limit: int = MAX_MESSAGE
+    ) -> bytes | None:
         """A packet that the memo did not answer. `key`: what to enter the reply under, empty for what is no ordinary
-        query: most of that gets a refusal."""
+        query: most of that gets a refusal. `limit`: the size in octets of what is entered."""
         verdict = Triage.ACCEPT if key else triage(packet)
         if verdict is Triage.DROP:
             return None
         if verdict is not Triage.ACCEPT:
             return refuse(packet, RCode.NOTIMP if verdict is Triage.NOTIMP else RCode.FORMERR, question_end(packet))
         try:
-            return self._chain(packet, address, route, key, stop)
+            return self._chain(packet, address, route, key, stop, limit)
         except Exception as error:
             return self._failed(packet, error)
 
@@ -168,7 +191,7 @@ class Responder:
         self._service.report(error, "while answering a query")
         return refuse(packet, RCode.SERVFAIL, question_end(packet))
 
-    def _chain(self, packet: bytes, address: Address, route: Route, key: bytes, stop: int) -> bytes | None:
+    def _chain(self, packet: bytes, address: Address, route: Route, key: bytes, stop: int, limit: int) -> bytes | None:
         """Have the chain answer. `key`: what to enter the reply under, empty for what the memo does not take."""
         try:
             request = parse(packet)
@@ -180,7 +203,9 @@ class Responder:
             return encode(request, Response(RCode.REFUSED), self._limit(request)).wire(request)
         context = Context(request, address, self._listener)
         # A NUL octet in a label: the key is not that of this name
-        job = _Job(request, packet, address, route, key if len(request.question) + 12 == stop else b"", block, context)
+        job = _Job(
+            request, packet, address, route, key if len(request.question) + 12 == stop else b"", block, context, limit
+        )
         if block.observers:
             job.started = monotonic()
         result = begin(block.handler(query, context), self._plan.router, context)
@@ -194,11 +219,9 @@ class Responder:
 
         def waiter(result: Relay | UpstreamError) -> None:
             try:
-                reply = self._resumed(job, pending, result)
+                self._resume(job, pending, result)
             except Exception as error:
-                reply = self._failed(job.packet, error)
-            if reply is not None:
-                job.route(reply, job.address)
+                job.route(self._failed(job.packet, error), job.address)
             if self.after:
                 self.settle()
 
@@ -207,13 +230,13 @@ class Responder:
         except UpstreamError as error:
             waiter(error)
 
-    def _resumed(self, job: "_Job", pending: Pending, result: Relay | UpstreamError) -> bytes | None:
-        """The reply, None when the query has to wait once more."""
+    def _resume(self, job: "_Job", pending: Pending, result: Relay | UpstreamError) -> None:
+        """Send the reply, or wait once more."""
         following = pending.fail(result) if isinstance(result, UpstreamError) else pending.resume(result)
         if isinstance(following, Pending):
             self._wait(job, following)
-            return None
-        return self._finish(job, following)
+        elif not job.route(self._finish(job, following), job.address):
+            job.route(self._encoded(job, following), job.address)
 
     def _finish(self, job: "_Job", result: Reply) -> bytes:
         """Encode, enter into the memo what may be entered, note it for the observers."""
@@ -239,10 +262,10 @@ class Responder:
         missed, hit = self._cells(block, request.query.qtype, result.rcode)
         self._counts[missed] += 1
         if not context.pure or not job.key:
-            self._turn += 1
-            encoded = self._encode(request, result, self._limit(request), self._turn, block.recursive)
+            turn = self._turn(request.query) if result.rotate else 0
+            encoded = self._encode(request, result, self._limit(request), turn, block.recursive)
             return encoded.wire(request)
-        encoded = self._encode(request, result, MAX_MESSAGE, 0, block.recursive)
+        encoded = self._encode(request, result, job.limit, 0, block.recursive)
         body = encoded.body
         size = len(request.question) + len(body) + 12
         special = size > MIN_PAYLOAD or bool(encoded.runs or block.observers)
@@ -252,6 +275,12 @@ class Responder:
         if size > MIN_PAYLOAD and size > (limit := self._limit(request)):
             encoded = self._encode(request, result, limit, 0, block.recursive)
         return encoded.wire(request)
+
+    def _turn(self, query: Query) -> int:
+        if len(self._turns) >= _MAX_TURNS:
+            self._turns.clear()
+        turn = self._turns[query.name, query.qtype] = self._turns.get((query.name, query.qtype), -1) + 1
+        return turn
 
     def _cells(self, block: Block, qtype: int, rcode: int) -> tuple[int, int]:
         """The cells that count such a reply: made by the chain, and given by the memo."""
@@ -269,7 +298,8 @@ class Responder:
 
 
 class _Job(msgspec.Struct, gc=False):
-    """A query that the chain is answering. `started`: monotonic seconds, 0 where nobody observes."""
+    """A query that the chain is answering. `limit`: the size of what the memo keeps. `started`: monotonic seconds, 0
+    where nobody observes."""
 
     request: Request
     packet: bytes
@@ -278,6 +308,7 @@ class _Job(msgspec.Struct, gc=False):
     key: bytes
     block: Block
     context: Context
+    limit: int
     started: float = 0.0
 
 

@@ -39,10 +39,15 @@ class TcpListener:
         for connection in list(self.connections):
             connection.close()
 
-    def admit(self, connection: "Connection") -> None:
+    def admit(self, connection: "Connection") -> bool:
+        """Make room for one more: the one idle for longest gives way, never one that waits for a reply."""
         if len(self.connections) >= MAX_CONNECTIONS:
-            next(iter(self.connections)).close()
+            idle = next((each for each in self.connections if not each.waiting), None)
+            if idle is None:
+                return False
+            idle.close()
         self.connections[connection] = None
+        return True
 
     def _tick(self) -> None:
         edge = self._loop.time() - IDLE
@@ -63,7 +68,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         # What was read, at most one read of the transport and one frame, and up to where it is answered
         self._buffer, self._at = b"", 0
-        self._full = self._busy = False
+        self._full = self._busy = self._ended = False
         self.heard = self._loop.time()
         self.waiting = 0
         self._address: Address = ("", 0)
@@ -71,7 +76,8 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._address = transport.get_extra_info("peername") or ("", 0)
-        self._listener.admit(self)
+        if not self._listener.admit(self):
+            self._transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
@@ -89,16 +95,27 @@ class Connection(asyncio.Protocol):
         self._full = False
         self._process()
 
-    def finish(self, reply: bytes, _: Address) -> None:
+    def finish(self, reply: bytes, _: Address) -> bool:
         """A query that had to wait is answered."""
         self.waiting -= 1
         self._write([len(reply).to_bytes(2, "big"), reply])
         if not self._busy:
             self._process()
+        if self._ended and not self.waiting and self._transport is not None:
+            self._transport.close()
+        return True
+
+    def eof_received(self) -> bool:
+        """The client sends no more, and may still wait for replies."""
+        self._ended = True
+        return self.waiting > 0
 
     def close(self) -> None:
         self._listener.connections.pop(self, None)
-        if self._transport is not None:
+        if self._transport is not None and self._transport.get_write_buffer_size():
+            # It does not read: waiting for it to do so could take for ever
+            self._transport.abort()
+        elif self._transport is not None:
             self._transport.close()
 
     def _process(self) -> None:

@@ -138,33 +138,35 @@ class UdpListener:
         source = self._sources[arrived] = data, partial(self._send_from, data)
         return source
 
-    def _send(self, reply: bytes, address: Address) -> None:
+    def _send(self, reply: bytes, address: Address) -> bool:
         """A reply that had to wait."""
         try:
             self._sock.sendto(reply, address)
         except OSError as error:
-            self._lost(error, address)
+            return not self._too_large(error, address)
+        return True
 
-    def _send_from(self, source: Ancillary, reply: bytes, address: Address) -> None:
+    def _send_from(self, source: Ancillary, reply: bytes, address: Address) -> bool:
         try:
             self._sock.sendmsg((reply,), source, 0, address)
         except OSError as error:
-            self._lost(error, address)
-
-    def _lost(self, error: OSError, address: Address) -> None:
-        """The client asks again, as after any loss; then what was too large is cut."""
-        if error.errno == errno.EMSGSIZE:
-            self._shrink()
-        _log.debug("a reply to %s was not sent: %s", address[0], error)
+            return not self._too_large(error, address)
+        return True
 
     def _unsent(self, error: OSError, packet: bytes, address: Address, route: Route) -> None:
-        """Too large for the interface: answer again within what fits everywhere. Else it is lost, as UDP is."""
-        if error.errno != errno.EMSGSIZE or not self._shrink():
-            self._lost(error, address)
-            return
-        reply = self.responder.answer(packet, address, route)
-        if reply is not None:
-            route(reply, address)
+        """Too large for the interface: answer again within what fits everywhere."""
+        if self._too_large(error, address):
+            reply = self.responder.answer(packet, address, route)
+            if reply is not None:
+                route(reply, address)
+
+    def _too_large(self, error: OSError, address: Address) -> bool:
+        """Was the reply larger than the interface takes, and will the next one be smaller? Any other reply that cannot
+        be sent is lost, as UDP is: the client asks again."""
+        if error.errno == errno.EMSGSIZE and self._shrink():
+            return True
+        _log.debug("a reply to %s was not sent: %s", address[0], error)
+        return False
 
     def _shrink(self) -> bool:
         """From now on no reply of this listener needs more than the smallest MTU that IPv6 allows."""

@@ -14,7 +14,7 @@ def setup(directive: Directive, site: Site) -> None:
     kept = [text for text in wanted if text not in without]
     if not kept:
         raise directive.token.error("no address is left to listen on", "take some out of `except`")
-    site.addresses += [text for text in kept if text not in site.addresses]
+    site.addresses[:] = dict.fromkeys((*site.addresses, *kept))
 
 
 def _addresses(token: Token, site: Site) -> list[str]:

@@ -58,6 +58,8 @@ def build(parsed: Parsed, reader: Reader, default_port: int, write: Callable[[st
         for key in block.keys:
             _serve(key, site, handler, served, default_port)
     _overlaps(served, shared.errors)
+    if not served:
+        shared.warnings.append("nothing is served: no block is for plain DNS")
     if shared.errors:
         raise ConfigErrors(shared.errors)
     if later:
@@ -130,7 +132,8 @@ def _serve(
 def _overlaps(served: dict[tuple[str, int], _Served], errors: list[ConfigError]) -> None:
     """One block on the wildcard and one on an address of the same port would compete for the same packets."""
     for (address, port), what in served.items():
-        wildcard = served.get(("", port))
+        family = "::" if ":" in address else "0.0.0.0"
+        wildcard = served.get(("", port)) or (served.get((family, port)) if address != family else None)
         if address and wildcard is not None:
             first, key = next(iter(wildcard.keys.values())).token, next(iter(what.keys.values())).token
             message = f"port {port} is served on all addresses by {first.file}:{first.line} and on {address} here"

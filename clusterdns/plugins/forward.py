@@ -13,10 +13,14 @@ from clusterdns.wire.records import Relay, Reply
 def setup(directive: Directive, site: Site) -> Layer:
     options = parse(directive, site)
     site.recursive = True
-    return lambda following: _handler(options, following)
+    site.forwards += 1
+    nth = site.forwards
+    # The layers are put together when all lines are known
+    return lambda following: _handler(options, following, last=nth == site.forwards)
 
 
-def _handler(options: Options, following: Handler) -> Handler:
+def _handler(options: Options, following: Handler, last: bool) -> Handler:
+    """`last`: no other `forward` follows, so that `next` has nowhere to go."""
     group, origin = options.group(), options.origin
 
     def handle(query: Query, ctx: Context) -> Step:
@@ -25,7 +29,7 @@ def _handler(options: Options, following: Handler) -> Handler:
         ):
             return (yield from following(query, ctx))
         reply = yield Ask(group, query)
-        if reply is None or passes_on(options, reply):
+        if reply is None or (not last and passes_on(options, reply)):
             return (yield from following(query, ctx))
         return reply
 

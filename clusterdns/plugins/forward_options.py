@@ -69,13 +69,20 @@ def _upstreams(token: Token, site: Site) -> list[Upstream]:
     if not mark and "/" in rest:
         return _from_file(token, site)
     transport = Transport(scheme or "dns")
-    target, _, name = rest.partition("%") if transport is Transport.TLS else (rest, "", "")
+    target, name = _split_name(rest) if transport is Transport.TLS else (rest, "")
     if not mark and site.reader.exists(rest):
         return _from_file(token, site)
     host, port = host_port(replace(token, text=target), _PORTS[transport])
     if not host or not port:
         raise token.error(f"{token.shown} is no upstream", "write an address, for example 10.0.0.1:53")
     return [Upstream(text, port, transport, name) for text in _resolve(token, host, site)]
+
+
+def _split_name(text: str) -> tuple[str, str]:
+    """`9.9.9.9%dns.quad9.net:853` -> address with port, and the name that the certificate must have."""
+    target, _, rest = text.partition("%")
+    name, colon, port = rest.partition(":")
+    return target + colon + port, name
 
 
 def _resolve(token: Token, host: str, site: Site) -> list[str]:
@@ -168,7 +175,9 @@ def _tls(option: Directive, options: Options) -> None:
 
 
 def _tls_servername(option: Directive, options: Options) -> None:
-    options.server_name = arguments(option, 1, 1)[0].text
+    token = arguments(option, 1, 1)[0]
+    zone(token)
+    options.server_name = token.text
 
 
 def _health_check(option: Directive, options: Options) -> None:

@@ -2,7 +2,7 @@
 
 from clusterdns.corefile.directives import Directive
 from clusterdns.kube.lookup import ZoneSoas, find
-from clusterdns.kube.question import Found, Miss, Question, View
+from clusterdns.kube.question import Found, Miss, Pods, Question, View
 from clusterdns.kube.store import Store
 from clusterdns.plugins.base import Context, Handler, Layer, Resolve, Step
 from clusterdns.plugins.kubernetes_options import parse
@@ -21,6 +21,8 @@ _TRANSFERS = frozenset({Type.AXFR, Type.IXFR})
 def setup(directive: Directive, site: Site) -> Layer:
     options = parse(directive, site)
     store = site.shared.store(options.source, options.selector)
+    if options.pods is Pods.VERIFIED:
+        site.shared.pods.add(options.source)
     return lambda following: _handler(store, options.view(site), options.fallthrough, following)
 
 

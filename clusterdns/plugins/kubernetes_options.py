@@ -25,6 +25,10 @@ class Options(msgspec.Struct):
 
     zones: tuple[bytes, ...]
     manifests: tuple[str, ...] = ()
+    endpoint: str = ""
+    tls: tuple[str, ...] = ()
+    kubeconfig: str = ""
+    context: str = ""
     ttl: int = DEFAULT_TTL
     pods: Pods = Pods.DISABLED
     endpoint_pod_names: bool = False
@@ -37,11 +41,13 @@ class Options(msgspec.Struct):
 
     @property
     def source(self) -> SourceSpec:
-        return SourceSpec(self.manifests)
+        if self.manifests:
+            return SourceSpec(self.manifests)
+        return SourceSpec((), self.endpoint, self.tls, self.kubeconfig, self.context)
 
     def view(self, site: Site) -> View:
-        addresses = site.addresses or site.reader.local_addresses()
-        packed = [ipaddress.ip_address(text) for text in addresses]
+        bound = [text for text in site.addresses if not ipaddress.ip_address(text).is_unspecified]
+        addresses = [ipaddress.ip_address(text) for text in bound or site.reader.local_addresses()]
         return View(
             self.zones,
             next(name for name in self.zones if not is_reverse(name)),
@@ -52,7 +58,7 @@ class Options(msgspec.Struct):
             self.ignore_empty,
             self.namespaces,
             self.namespace_labels,
-            tuple(address.packed for address in packed if not address.is_unspecified),
+            tuple(address.packed for address in addresses),
             frozenset(name for name in self.zones if is_reverse(name)),
         )
 
@@ -66,11 +72,8 @@ def parse(directive: Directive, site: Site) -> Options:
     for option in directive.block or ():
         with site.collecting("kubernetes", option.name):
             _option(option, options, site)
-    if not options.manifests:
-        site.shared.warnings.append(
-            f"{directive.token.file}:{directive.token.line}: kubernetes: reading from the API server is not in this "
-            "version; until it is, give `manifests PATH...`: names of these zones are answered SERVFAIL"
-        )
+    if options.tls and not options.endpoint:
+        site.shared.errors.append(directive.token.error("kubernetes: tls needs endpoint", "add `endpoint URL`"))
     return options
 
 
@@ -131,8 +134,8 @@ def _fallthrough(option: Directive, options: Options, site: Site) -> None:
     options.fallthrough = tuple(name for token in option.args for name in zone(token)) or (ROOT,)
 
 
-def _api(check: Callable[[Directive, Options, Site], None]) -> Callable[[Directive, Options, Site], None]:
-    """An option of the API source: checked now, and named as without effect until that source is there."""
+def _later(check: Callable[[Directive, Options, Site], None]) -> Callable[[Directive, Options, Site], None]:
+    """An option that is checked, and named as without effect until it has one."""
 
     def parse_one(option: Directive, options: Options, site: Site) -> None:
         check(option, options, site)
@@ -144,17 +147,28 @@ def _api(check: Callable[[Directive, Options, Site], None]) -> Callable[[Directi
 
 
 def _endpoint(option: Directive, options: Options, site: Site) -> None:
-    arguments(option, 1)
+    first, *more = arguments(option, 1)
+    if not first.text.startswith(("http://", "https://")):
+        raise first.error(f"a URL, not {first.shown}", "write for example https://10.96.0.1:443")
+    if more:
+        text = f"{first.file}:{first.line}: kubernetes: endpoint: only the first URL is used, as in CoreDNS"
+        site.shared.warnings.append(text)
+    options.endpoint = first.text
 
 
 def _tls(option: Directive, options: Options, site: Site) -> None:
-    arguments(option, 3, 3)
+    tokens = arguments(option, 3, 3)
+    for token in tokens:
+        if not site.reader.exists(token.text):
+            raise token.error(f"{token.shown} does not exist", "give certificate, key and CA as files")
+    options.tls = tuple(token.text for token in tokens)
 
 
 def _kubeconfig(option: Directive, options: Options, site: Site) -> None:
-    file = arguments(option, 1, 2)[0]
+    file, *context = arguments(option, 1, 2)
     if not site.reader.exists(file.text):
         raise file.error(f"{file.shown} does not exist", "give the path of a kubeconfig file")
+    options.kubeconfig, options.context = file.text, context[0].text if context else ""
 
 
 def _qps(option: Directive, options: Options, site: Site) -> None:
@@ -194,15 +208,15 @@ _OPTIONS: Mapping[str, Callable[[Directive, Options, Site], None]] = {
     "noendpoints": _noendpoints,
     "endpoint_pod_names": _endpoint_pod_names,
     "fallthrough": _fallthrough,
-    "endpoint": _api(_endpoint),
-    "tls": _api(_tls),
-    "kubeconfig": _api(_kubeconfig),
-    "apiserver_qps": _api(_qps),
-    "apiserver_burst": _api(_count),
-    "apiserver_max_inflight": _api(_count),
-    "startup_timeout": _api(_startup_timeout),
-    "multicluster": _api(_multicluster),
-    "zonal": _api(_zonal),
+    "endpoint": _endpoint,
+    "tls": _tls,
+    "kubeconfig": _kubeconfig,
+    "apiserver_qps": _later(_qps),
+    "apiserver_burst": _later(_count),
+    "apiserver_max_inflight": _later(_count),
+    "startup_timeout": _later(_startup_timeout),
+    "multicluster": _later(_multicluster),
+    "zonal": _later(_zonal),
 }
 
 _REMOVED: Mapping[str, str] = {

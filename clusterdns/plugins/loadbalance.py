@@ -16,13 +16,15 @@ from clusterdns.wire.query import Query
 from clusterdns.wire.records import Rdata, Relay, Reply, Response, RRset, Section
 from clusterdns.wire.survey import unpack
 
+# Octets of an upstream's reply that is rotated; 300 addresses fit
+_LARGEST_ROTATED = 8192
 _TURNING = frozenset({Type.A, Type.AAAA, Type.MX})
 
 
 def setup(directive: Directive, site: Site) -> Layer:
+    if directive.args and directive.args[0].text == "weighted":
+        raise directive.args[0].error("weighted is not provided", "use `loadbalance round_robin`")
     for token in arguments(directive, 0, 1):
-        if token.text == "weighted":
-            raise token.error("weighted is not provided", "use `loadbalance round_robin`")
         choice(token, ("round_robin",))
     preferred: list[Network] = []
     for option in directive.block or ():
@@ -43,8 +45,8 @@ def setup(directive: Directive, site: Site) -> Layer:
 def turning(reply: Reply, preferred: list[Network]) -> Reply:
     """The same reply, marked to be rotated where there is something to rotate."""
     if isinstance(reply, Relay):
-        # The count of answers stands in the header: one record or none has no order
-        if int.from_bytes(reply.wire[6:8], "big") < 2:
+        # The count of answers stands in the header: one record or none has no order. A huge reply is not taken apart.
+        if int.from_bytes(reply.wire[6:8], "big") < 2 or len(reply.wire) > _LARGEST_ROTATED:
             return reply
         return turning(unpack(reply), preferred) if preferred else replace(reply, rotate=True)
     if not any(rrset.rtype in _TURNING and len(rrset.rdatas) > 1 for rrset in reply.answer):

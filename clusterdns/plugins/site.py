@@ -25,20 +25,27 @@ class Timed(Protocol):
 
 
 class SourceSpec(msgspec.Struct, frozen=True):
-    """Where the objects of a store come from: `manifests` paths; none of them means the API server."""
+    """Where the objects of a store come from: `manifests` paths; without them the API server, and without `endpoint`
+    and `kubeconfig` the one of the cluster that this pod runs in. `tls`: certificate, key and CA files."""
 
     manifests: tuple[str, ...] = ()
+    endpoint: str = ""
+    tls: tuple[str, ...] = ()
+    kubeconfig: str = ""
+    context: str = ""
 
 
 class Shared(msgspec.Struct):
     """What all server blocks have in common.
 
     `write` takes a finished line of the query log or the error log. `stores`: one for each source and selector.
+    `pods`: the sources of which pods are wanted.
     """
 
     reader: Reader
     write: Callable[[str], None]
     stores: dict[tuple[SourceSpec, Selector], Store] = msgspec.field(default_factory=dict)
+    pods: set[SourceSpec] = msgspec.field(default_factory=set)
     timed: list[Timed] = msgspec.field(default_factory=list)
     warnings: list[str] = msgspec.field(default_factory=list)
     errors: list[ConfigError] = msgspec.field(default_factory=list)
@@ -52,7 +59,8 @@ class Site(msgspec.Struct):
     """One server block while it is set up.
 
     `zones`: its zones in lower case. `addresses`: what `bind` asks for, empty for the wildcard. `observers` and
-    `reporters`: as in `Block`. `recursive`: it forwards. `classifiers`: of plugins whose answer depends on the client.
+    `reporters`: as in `Block`. `recursive`: it forwards;
+    `forwards`: how often. `classifiers`: of plugins whose answer depends on the client.
     """
 
     shared: Shared
@@ -62,6 +70,7 @@ class Site(msgspec.Struct):
     reporters: list[Observer] = msgspec.field(default_factory=list)
     classifiers: list[Classifier] = msgspec.field(default_factory=list)
     recursive: bool = False
+    forwards: int = 0
 
     @contextmanager
     def collecting(self, *names: str) -> Iterator[None]:

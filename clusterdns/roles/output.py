@@ -18,6 +18,7 @@ class LineWriter:
 
     def __init__(self) -> None:
         self.dropped = 0
+        self._encoding = sys.stdout.encoding or "utf-8"
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="output", daemon=True)
         self._thread.start()
@@ -39,7 +40,8 @@ class LineWriter:
             while not self._lines.empty() and (line := self._lines.get_nowait()) is not None:
                 lines.append(line)
             try:
-                sys.stdout.write("\n".join(lines) + "\n")
+                text = "\n".join(lines) + "\n"
+                sys.stdout.write(text.encode(self._encoding, "backslashreplace").decode(self._encoding))
                 sys.stdout.flush()
             except (OSError, ValueError):
                 # Nobody reads any more: answering goes on

@@ -7,10 +7,12 @@ import resource
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
+from typing import Any
 
 from clusterdns import __version__
-from clusterdns.kube.objects import Event
+from clusterdns.kube.objects import Event, Kind
 from clusterdns.net.entropy import Entropy
 from clusterdns.net.exchange import Exchange
 from clusterdns.net.listen import bind
@@ -53,7 +55,7 @@ class Solo:
         for warning in config.shared.warnings:
             _log.warning("%s", warning)
         report = BugReporter(loop.time)
-        loop.set_exception_handler(lambda _, what: report(what.get("exception", RuntimeError(what)), "in the loop"))
+        loop.set_exception_handler(partial(_loop_error, report))
         _raise_descriptor_limit()
         exchange = Exchange(Entropy())
         self._closers.append(exchange.close)
@@ -61,6 +63,9 @@ class Solo:
         sources = self._first_lists(config)
         for listener in config.listeners:
             await self._listen(listener, service)
+        for source in dict.fromkeys(spec for spec, _ in config.shared.stores):
+            if not source.manifests:
+                self._watch(source, source in config.shared.pods)
         for source, manifests in sources.items():
             task = loop.create_task(follow(manifests, partial(self.apply, source), _complain))
             task.add_done_callback(partial(_report_end, report))
@@ -100,6 +105,23 @@ class Solo:
                     _complain(complaint)
         return sources
 
+    def _watch(self, source: SourceSpec, pods: bool) -> None:
+        """Follow an API server from threads; its client is imported only where there is one (40 MB)."""
+        from clusterdns.sources.access import Access
+        from clusterdns.sources.apiserver import ApiServer
+
+        loop = asyncio.get_running_loop()
+        kinds = (Kind.NAMESPACE, Kind.SERVICE, Kind.SLICE, *((Kind.POD,) if pods else ()))
+
+        def emit(events: list[Event]) -> None:
+            # The loop may have closed while the thread was reading
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(self.apply, source, events)
+
+        server = ApiServer(partial(Access, source), kinds, emit, _complain)
+        server.start()
+        self._closers.append(server.stop)
+
     async def _listen(self, listener: Listener, service: Service) -> None:
         plan = Plan(listener.router, listener.classifiers, listener.address)
         udp, tcp = bind(listener.address, listener.port, self._machine.interfaces())
@@ -129,11 +151,16 @@ async def serve(
 ) -> None:
     """Serve until SIGTERM or SIGINT. `ready` is called when the sockets are open."""
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    for number in (signal.SIGHUP, signal.SIGUSR1):
+        loop.add_signal_handler(
+            number, _log.warning, "this version does not reload: restart it to read the Corefile again"
+        )
     solo = Solo(settings, write)
     try:
         await solo.start()
+        # Until here a signal ends the process at once: see `__main__`
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
         if not settings.quiet:
             write(f"clusterdns-{__version__}")
         ready(solo)
@@ -142,6 +169,15 @@ async def serve(
         _log.info("stopped after %d answers, %d of them from the memo", total, hits)
     finally:
         solo.close()
+
+
+def _loop_error(report: BugReporter, _: asyncio.AbstractEventLoop, what: dict[str, Any]) -> None:
+    """The system's refusals (no more descriptors) are no bugs."""
+    error = what.get("exception", RuntimeError(what.get("message", "")))
+    if isinstance(error, OSError):
+        _log.error("%s: %s; check the limits of this process", what.get("message", "the system refused"), error)
+    else:
+        report(error, "in the loop")
 
 
 def _report_end(report: BugReporter, task: asyncio.Task[None]) -> None:

@@ -7,8 +7,10 @@ and little about the symbolic links of a mounted ConfigMap.
 import asyncio
 import hashlib
 import os
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from clusterdns.errors import SourceError
@@ -122,12 +124,39 @@ async def follow(
 ) -> None:
     """Scan every `interval` seconds in a thread, for ever; hand over events (all of a scan at once) and complaints."""
     while True:
-        change = await asyncio.to_thread(manifests.scan)
+        change = await _in_thread(manifests.scan)
         if change.events:
             apply(change.events)
         for complaint in change.complaints:
             report(complaint)
         await asyncio.sleep(interval)
+
+
+async def _in_thread(call: Callable[[], Change]) -> Change:
+    """As asyncio.to_thread, in a daemon thread: the end of the process does not wait for a large file."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[Change] = loop.create_future()
+
+    def settle(result: Change | None, error: BaseException | None) -> None:
+        if future.cancelled():
+            return
+        if result is None:
+            future.set_exception(error or RuntimeError("the scan gave nothing"))
+        else:
+            future.set_result(result)
+
+    def run() -> None:
+        result, failure = None, None
+        try:
+            result = call()
+        except Exception as error:
+            failure = error
+        # The loop may have closed meanwhile
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(settle, result, failure)
+
+    threading.Thread(target=run, name="manifests", daemon=True).start()
+    return await future
 
 
 def _taken(path: str, known: _File, raw: bytes) -> _File:

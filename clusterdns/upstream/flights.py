@@ -28,8 +28,8 @@ _OPT = Struct("!BHHIH")
 
 
 class Flight:
-    """One question to one group. `wire` is the message without its id, `question` its question section; `attempt`
-    counts the tries from 1. `places` is for whoever sends: where replies may come in."""
+    """One question to one group. `wire` is the message without its id, `question` its question section. `tries` counts
+    the upstreams asked; `attempt` also TCP after TC. `places` is for whoever sends: where replies may come in."""
 
     __slots__ = (
         "attempt",
@@ -40,6 +40,7 @@ class Flight:
         "order",
         "places",
         "question",
+        "tries",
         "upstream",
         "waiters",
         "wire",
@@ -51,7 +52,7 @@ class Flight:
         self.waiters: list[Waiter] = []
         self.landed = False
         self.places: list[Any] = []
-        self.attempt = 0
+        self.attempt = self.tries = 0
         self.deadline = now + QUERY_TIMEOUT
         self.upstream: Upstream | None = None
         self.error = "none was tried"
@@ -91,9 +92,10 @@ class Flights:
 
     def next_try(self, flight: Flight, now: float) -> Upstream | None:
         """The upstream to ask now, None when the flight has failed: each is tried twice at most, in turn."""
-        if flight.attempt >= 2 * len(flight.order) or now >= flight.deadline or flight.landed:
+        if flight.tries >= 2 * len(flight.order) or now >= flight.deadline or flight.landed:
             return None
-        flight.upstream = flight.order[flight.attempt % len(flight.order)]
+        flight.upstream = flight.order[flight.tries % len(flight.order)]
+        flight.tries += 1
         self.renew(flight, now)
         return flight.upstream
 
@@ -101,6 +103,9 @@ class Flights:
         """A new try begins, with a time-out of its own."""
         flight.attempt += 1
         timeout = flight.group.timeout
+        # A last try that the deadline cuts short has a length of its own, so that each queue stays in order
+        if now + timeout > flight.deadline:
+            timeout = max(round(flight.deadline - now, 1), 0.1)
         runs_out = min(now + timeout, flight.deadline)
         running = self._running[timeout]
         # What has landed is let go as soon as it comes to the front, not when it would have run out
@@ -147,7 +152,7 @@ def accept(flight: Flight, wire: bytes) -> Relay | None:
 
 def wants_next(flight: Flight, relay: Relay) -> bool:
     """Does `failover` ask to try the next upstream, and is there one that was not tried?"""
-    return relay.rcode in flight.group.failover and flight.attempt < len(flight.order)
+    return relay.rcode in flight.group.failover and flight.tries < len(flight.order)
 
 
 def failure(flight: Flight) -> UpstreamError:

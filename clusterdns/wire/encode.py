@@ -5,8 +5,7 @@ from struct import Struct
 import msgspec
 
 from clusterdns.wire.codes import Type
-from clusterdns.wire.names import is_below
-from clusterdns.wire.query import AA, CD, HEADER_SIZE, QR, RA, RD, TC, Request
+from clusterdns.wire.query import AA, AD, CD, HEADER_SIZE, QR, RA, RD, TC, Request
 from clusterdns.wire.records import Names, Rdata, Relay, Reply, Response, RRset, Section
 from clusterdns.wire.survey import unpack
 
@@ -64,7 +63,7 @@ class Encoder:
     LIMIT = 4096
 
     def __init__(self) -> None:
-        self._negative: dict[tuple[RRset, int, int, bool, bool, bool, bool, bool], Encoded] = {}
+        self._negative: dict[tuple[Response, int, int, bool, bool, bool], Encoded] = {}
 
     def __call__(
         self, request: Request, reply: Reply, limit: int = MAX_MESSAGE, turn: int = 0, recursive: bool = False
@@ -72,17 +71,18 @@ class Encoder:
         """As `encode`."""
         if isinstance(reply, Relay) or reply.answer or reply.additional or len(reply.authority) != 1:
             return encode(request, reply, limit, turn, recursive)
-        query, (soa,) = request.query, reply.authority
-        at = len(query.name) - len(soa.owner)
-        bits = request.flags & _OPCODE_RD_CD | reply.rcode
-        key = (soa, at, bits, reply.aa, reply.ra, recursive, query.edns, query.do)
+        query, zone = request.query, reply.authority[0].owner
+        at = len(query.name) - len(zone)
+        if at not in query.starts or not query.name.endswith(zone):
+            return encode(request, reply, limit, turn, recursive)
+        key = (reply, at, request.flags & _OPCODE_RD_CD, recursive, query.edns, query.do)
         known = self._negative.get(key)
-        if known is None or len(request.question) + len(known.body) + HEADER_SIZE > limit:
-            known = encode(request, reply, limit, turn, recursive)
+        if known is None:
             if len(self._negative) >= self.LIMIT:
                 self._negative.clear()
-            if is_below(query.name, soa.owner):
-                self._negative[key] = known
+            known = self._negative[key] = encode(request, reply, MAX_MESSAGE, turn, recursive)
+        if len(request.question) + len(known.body) + HEADER_SIZE > limit:
+            return encode(request, reply, limit, turn, recursive)
         return known
 
 
@@ -96,19 +96,20 @@ def encode(request: Request, reply: Reply, limit: int = MAX_MESSAGE, turn: int =
         relayed = None if reply.rotate else _relay(request, reply)
         if relayed is not None and len(request.question) + len(relayed.body) + HEADER_SIZE <= limit:
             return relayed
-        reply = unpack(reply)
+        reply = unpack(reply, limit)
     writer = _Writer(request, reply, limit)
     turn = turn if reply.rotate else 0
     answers = writer.section(reply.answer, turn)
+    runs = tuple(writer.runs) if reply.rotate else ()
     authorities = writer.section(reply.authority)
     additionals = writer.section(reply.additional)
-    missing = answers < _count(reply.answer) or authorities < _count(reply.authority)
+    missing = reply.cut or answers < _count(reply.answer) or authorities < _count(reply.authority)
     opt = _opt(request, reply.rcode)
     flags = QR | request.flags & _OPCODE_RD_CD | reply.rcode & 0xF | (TC if missing else 0)
-    flags |= (AA if reply.aa else 0) | (RA if reply.ra or recursive else 0)
+    flags |= (AA if reply.aa else 0) | (RA if reply.ra or recursive else 0) | (AD if reply.ad else 0)
     head = _HEAD.pack(flags, 1, answers, authorities, additionals + bool(opt))
     body = bytes(writer.out[HEADER_SIZE + len(request.question) :]) + opt
-    return Encoded(head, body, tuple(writer.runs) if reply.rotate else ())
+    return Encoded(head, body, runs)
 
 
 def refuse(packet: bytes, rcode: int, question_end: int = 0) -> bytes:

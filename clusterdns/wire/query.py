@@ -128,13 +128,11 @@ def _scan_name(packet: bytes) -> tuple[tuple[int, ...], int]:
 
     No pointer can be right in the first name of a message, so 0xC0 is refused with the other label types.
     """
-    at, limit, starts = HEADER_SIZE, len(packet), []
+    at, limit, starts = HEADER_SIZE, min(len(packet), HEADER_SIZE + MAX_NAME), []
     while at < limit:
         length = packet[at]
         starts.append(at - HEADER_SIZE)
         if not length:
-            if at - HEADER_SIZE >= MAX_NAME:
-                break
             return tuple(starts), at
         if length > MAX_LABEL:
             break

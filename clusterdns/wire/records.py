@@ -36,7 +36,8 @@ Section = tuple[RRset, ...]
 class Response(msgspec.Struct, frozen=True, gc=False):
     """What a plugin decided; the encoder turns it into bytes.
 
-    `rotate`: the address RRsets of the answer take turns in who comes first (loadbalance).
+    `rotate`: the address RRsets of the answer take turns in who comes first (loadbalance). `cut`: records are missing.
+    `ad`: an upstream vouches for it (RFC 4035 3.2.3).
     """
 
     rcode: int = RCode.NOERROR
@@ -46,6 +47,8 @@ class Response(msgspec.Struct, frozen=True, gc=False):
     aa: bool = False
     ra: bool = False
     rotate: bool = False
+    cut: bool = False
+    ad: bool = False
 
 
 class Relay(msgspec.Struct, frozen=True, gc=False):

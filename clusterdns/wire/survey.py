@@ -5,7 +5,7 @@ from struct import Struct
 from clusterdns.errors import UpstreamError
 from clusterdns.wire.codes import Type
 from clusterdns.wire.names import MAX_LABEL, MAX_NAME, skip
-from clusterdns.wire.query import AA, HEADER_SIZE, RA, TC
+from clusterdns.wire.query import AA, AD, HEADER_SIZE, RA, TC
 from clusterdns.wire.records import Names, Rdata, Relay, Response, RRset, Section
 
 # RFC 1035 3.3 and RFC 3597 section 4: the types whose names a sender may have compressed, as
@@ -23,7 +23,10 @@ _NAMES_IN = {
 _UNCOMPRESSED = frozenset({Type.SRV, Type.DNAME})
 
 # A pointer must point backwards, so a chain ends by itself; this bounds the labels and jumps of one name.
-_MAX_STEPS = 128
+_MAX_STEPS = 256
+
+# Types whose data has one length
+_LENGTHS = {int(Type.A): 4, int(Type.AAAA): 16}
 
 # The TC bit in the third octet of a message
 TRUNCATED = TC >> 8
@@ -32,20 +35,25 @@ _COUNTS = Struct("!HHHH")
 _RECORD = Struct("!HHIH")
 
 
+def answers_to(wire: bytes, question: bytes) -> bool:
+    """Is it a reply to `question` (name in lower case, type, class)?"""
+    at = HEADER_SIZE + len(question)
+    # Only the name is folded: as a letter, type 65 would be type 97
+    same = wire[HEADER_SIZE : at - 4].lower() + wire[at - 4 : at] == question
+    return same and len(wire) >= HEADER_SIZE and bool(wire[2] & 0x80) and wire[4:6] == b"\0\1"
+
+
 def survey(wire: bytes, question: bytes) -> Relay:
     """Check that a message is a well-formed reply to `question` (name in lower case, type, class); find its OPT record.
 
     Raises UpstreamError for anything broken: such a reply is no answer.
     """
-    if len(wire) < HEADER_SIZE or not wire[2] & 0x80:
-        raise UpstreamError("the message is no reply")
-    questions, answers, authorities, additionals = _COUNTS.unpack_from(wire, 4)
+    if not answers_to(wire, question):
+        raise UpstreamError("the message is no reply to the question")
+    _, answers, authorities, additionals = _COUNTS.unpack_from(wire, 4)
     at = HEADER_SIZE + len(question)
-    # Only the name is folded: as a letter, type 65 would be type 97
-    if questions != 1 or wire[HEADER_SIZE : at - 4].lower() + wire[at - 4 : at] != question:
-        raise UpstreamError("the reply is to another question")
     opt_at = opt_end = extended = 0
-    for _ in range(answers + authorities + additionals):
+    for index in range(answers + authorities + additionals):
         start, at = at, skip(wire, at)
         if not at or at + 10 > len(wire):
             raise UpstreamError("the reply breaks off")
@@ -53,29 +61,41 @@ def survey(wire: bytes, question: bytes) -> Relay:
         at += 10 + length
         if at > len(wire):
             raise UpstreamError("the reply breaks off")
+        if _LENGTHS.get(rtype, length) != length:
+            raise UpstreamError("the reply holds an address of a wrong length")
         if rtype == Type.OPT:
+            # RFC 6891 6.1.1
+            if opt_at or index < answers + authorities:
+                raise UpstreamError("the reply holds two OPT records, or one in a wrong section")
             opt_at, opt_end, extended = start, at, ttl >> 24
     return Relay(wire[:at], extended << 4 | wire[3] & 0xF, opt_at, opt_end)
 
 
-def unpack(relay: Relay) -> Response:
-    """A surveyed reply -> values, without its OPT record.  Raises UpstreamError for broken names."""
+def unpack(relay: Relay, limit: int = 65535) -> Response:
+    """A surveyed reply -> values, without its OPT record. Records that begin behind `limit` octets are left out.
+
+    Raises UpstreamError for broken names.
+    """
     wire = relay.wire
     _, answers, authorities, additionals = _COUNTS.unpack_from(wire, 4)
     flags = wire[2] << 8 | wire[3]
     _, at = _read_name(wire, HEADER_SIZE)
     at += 4
-    answer, at = _read_section(wire, at, answers)
-    authority, at = _read_section(wire, at, authorities)
-    additional, at = _read_section(wire, at, additionals)
+    answer, at = _read_section(wire, at, answers, limit)
+    authority, at = _read_section(wire, at, authorities, limit)
+    cut = at > limit or bool(flags & TC)
+    additional, at = _read_section(wire, at, additionals, limit)
     aa, ra = bool(flags & AA), bool(flags & RA)
-    return Response(relay.rcode, answer, authority, additional, aa, ra, relay.rotate)
+    ad = bool(flags & AD)
+    return Response(relay.rcode, answer, authority, additional, aa, ra, relay.rotate, cut, ad)
 
 
-def _read_section(wire: bytes, at: int, count: int) -> tuple[Section, int]:
+def _read_section(wire: bytes, at: int, count: int, limit: int) -> tuple[Section, int]:
     """Records -> RRsets in order of first appearance; the lowest TTL of a set counts (RFC 2181 5.2)."""
     sets: dict[tuple[bytes, int, int], tuple[int, list[Rdata]]] = {}
     for _ in range(count):
+        if at > limit:
+            break
         owner, at = _read_name(wire, at)
         rtype, rclass, ttl, length = _RECORD.unpack_from(wire, at)
         at += 10 + length

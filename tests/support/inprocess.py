@@ -1,7 +1,7 @@
 """The server without sockets: a configuration, its stores filled, and a responder to hand packets to."""
 
 import contextlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import dns.flags
 import dns.message
@@ -26,17 +26,21 @@ NOW = 1_700_000_000
 
 
 class ZoneAsker:
-    """Answers `Ask` at once from the test upstream's zone, as its server would over TCP. Counts the questions."""
+    """Answers `Ask` at once from the test upstream's zone, as its server would over TCP. Counts the questions.
+
+    `spoil` is what a hostile upstream makes of its reply.
+    """
 
     def __init__(self, zone: Zone | None = None) -> None:
         self._zone = zone or Zone()
         self.asked: list[Query] = []
+        self.spoil: Callable[[bytes], bytes] = bytes
 
     def ask(self, group: Group, query: Query, waiter: Waiter) -> None:
         self.asked.append(query)
         flight = Flight(group, message(query), 14 + len(query.name), group.upstreams, 0.0)
         asked = dns.message.from_wire(b"\0\7" + flight.wire)
-        relay = accept(flight, self._zone.answer(asked).to_wire())
+        relay = accept(flight, self.spoil(self._zone.answer(asked).to_wire(max_size=65535, want_shuffle=False)))
         waiter(relay or UpstreamError("the test upstream's reply is broken"))
 
 
@@ -69,7 +73,7 @@ class InProcess:
 
     def ask(self, packet: bytes, client: tuple[str, int] = CLIENT) -> bytes | None:
         """The reply, or None for a packet that gets none."""
-        reply = self.responder.answer(packet, client, lambda reply, _: self._replies.append(reply))
+        reply = self.responder.answer(packet, client, lambda reply, _: not self._replies.append(reply))
         if reply is None and self._replies:
             reply = self._replies.pop()
         if self.responder.after:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -27,6 +28,16 @@ _POLL = 0.05
 
 # Could exist, so it is SERVFAIL until the objects are loaded.
 PROBE = "probe.default.svc.cluster.local."
+
+
+def eventually(condition: Callable[[], object], seconds: float = STOP_DEADLINE) -> bool:
+    """Does `condition` become true in that time? For what another process does."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_POLL / 5)
+    return True
 
 
 class Server:
