@@ -74,7 +74,8 @@ def _check(options: argparse.Namespace) -> int:
     for warning in config.shared.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     zones = [f"{zone}:{listener.port}" for listener in config.listeners for zone in listener.zones]
-    print(f"{settings.corefile or 'Corefile'} is good: it serves {', '.join(zones)}")
+    name = settings.corefile or ("Corefile" if Machine().exists("Corefile") else "the built-in default")
+    print(f"{name} is good: it serves {', '.join(zones) or 'nothing'}")
     return 0
 
 

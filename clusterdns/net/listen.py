@@ -78,6 +78,12 @@ def _wildcards() -> list[str]:
     return list(_WILDCARDS)
 
 
+def _socket_address(host: str, port: int) -> tuple[str, int] | tuple[str, int, int, int]:
+    """A link-local address belongs to an interface: `fe80::1%eth0`.  Raises OSError for one that is not there."""
+    address, _, interface = host.partition("%")
+    return (address, port, 0, socket.if_nametoindex(interface)) if interface else (host, port)
+
+
 def _bound(host: str, port: int, kind: socket.SocketKind) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, kind | socket.SOCK_NONBLOCK)
@@ -87,7 +93,7 @@ def _bound(host: str, port: int, kind: socket.SocketKind) -> socket.socket:
         if kind == socket.SOCK_STREAM:
             # Only past connections are ignored by it; a second listener still fails
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind((host, port))
+        sock.bind(_socket_address(host, port))
         if kind == socket.SOCK_STREAM:
             sock.listen(_BACKLOG)
     except OSError as error:

@@ -46,7 +46,7 @@ class Options(msgspec.Struct):
         return SourceSpec((), self.endpoint, self.tls, self.kubeconfig, self.context)
 
     def view(self, site: Site) -> View:
-        bound = [text for text in site.addresses if not ipaddress.ip_address(text).is_unspecified]
+        bound = [text for text in site.addresses if "%" not in text and not ipaddress.ip_address(text).is_unspecified]
         addresses = [ipaddress.ip_address(text) for text in bound or site.reader.local_addresses()]
         return View(
             self.zones,

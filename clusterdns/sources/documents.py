@@ -82,7 +82,10 @@ def _items(path: str, raw: bytes) -> Iterator[tuple[str, Kind | None, object]]:
     """Yields `PATH:LINE` or `PATH: items[N]`, the kind that an item has by its list, and the item; lists unfolded."""
     for place, document in _documents(path, raw):
         head = _head(document)
-        if head is None or not isinstance(head.kind, str) or head.kind not in _LISTS:
+        if head is None:
+            # A list or a word where objects were: the whole file counts as unreadable
+            raise SourceError(f"{place}: is no object; write `kind:`, `metadata:` and so on")
+        if not isinstance(head.kind, str) or head.kind not in _LISTS:
             yield place, None, document
             continue
         for at, item in enumerate(_unfolded(place, document)):

@@ -17,6 +17,9 @@ OUR_PAYLOAD = 1232
 MAX_MESSAGE = 65535
 # RFC 1035 4.1.4: a compression pointer has 14 bits
 _POINTER_REACH = 0x4000
+# Octets of a relayed reply that are looked at when it must be cut: what compresses well may still fit, and a reply of
+# 64 KiB full of small records would hold the loop for 60 ms.
+_TAKEN_APART = 8192
 _OPCODE_RD_CD = 0x7800 | RD | CD
 
 # The types `loadbalance` rotates. Only those of fixed size can be rotated in an encoded reply.
@@ -96,7 +99,7 @@ def encode(request: Request, reply: Reply, limit: int = MAX_MESSAGE, turn: int =
         relayed = None if reply.rotate else _relay(request, reply)
         if relayed is not None and len(request.question) + len(relayed.body) + HEADER_SIZE <= limit:
             return relayed
-        reply = unpack(reply, limit)
+        reply = unpack(reply, max(limit, _TAKEN_APART))
     writer = _Writer(request, reply, limit)
     turn = turn if reply.rotate else 0
     answers = writer.section(reply.answer, turn)
