@@ -104,7 +104,7 @@ def from_json(kind: Kind, raw: bytes | msgspec.Raw) -> Upsert | None:
     try:
         decoded = _SHAPES[kind][1].decode(raw)
     except msgspec.MsgspecError as error:
-        raise SourceError(f"{kind.value} {_name_in(raw)}: {_explain(error)}") from error
+        raise SourceError(f"{kind.value} {_name_in(kind, raw)}: {_explain(error)}") from error
     return _trim(kind, decoded)
 
 
@@ -113,14 +113,13 @@ def from_value(kind: Kind, value: Mapping[str, Any]) -> Upsert | None:
     try:
         decoded: _Shape = msgspec.convert(value, _SHAPES[kind][0])
     except msgspec.ValidationError as error:
-        raise SourceError(f"{kind.value} {_name_of(value)}: {_explain(error)}") from error
+        raise SourceError(f"{kind.value} {_name_of(kind, value)}: {_explain(error)}") from error
     return _trim(kind, decoded)
 
 
 def _trim(kind: Kind, decoded: _Shape) -> Upsert | None:
     meta: _Meta = decoded.metadata
-    scope = "" if kind is Kind.NAMESPACE else f"{meta.namespace or 'default'}/"
-    title = f"{kind.value} {scope}{meta.name}"
+    title = f"{kind.value} {_full_name(kind, meta.namespace, meta.name)}"
     remarks: list[str] = []
     try:
         obj = _SHAPES[kind][2](decoded, remarks)
@@ -256,17 +255,22 @@ def _explain(error: msgspec.MsgspecError) -> str:
     return f"{path}: {what[0].lower()}{what[1:]}" if path else what
 
 
-def _name_of(value: Mapping[str, Any]) -> str:
-    """`namespace/name` as far as it can be read, for an error message."""
+def _full_name(kind: Kind, namespace: object, name: object) -> str:
+    """`namespace/name`, or the name alone of a Namespace."""
+    return str(name) if kind is Kind.NAMESPACE else f"{namespace or 'default'}/{name}"
+
+
+def _name_of(kind: Kind, value: Mapping[str, Any]) -> str:
+    """The full name as far as it can be read, for an error message."""
     meta = value.get("metadata")
     if not isinstance(meta, Mapping):
         return "without metadata"
-    return f"{meta.get('namespace', 'default')}/{meta.get('name', '?')}"
+    return _full_name(kind, meta.get("namespace"), meta.get("name", "?"))
 
 
-def _name_in(raw: bytes | msgspec.Raw) -> str:
+def _name_in(kind: Kind, raw: bytes | msgspec.Raw) -> str:
     try:
         value = msgspec.json.decode(raw)
     except msgspec.MsgspecError:
         return "that is no JSON"
-    return _name_of(value) if isinstance(value, dict) else "that is no object"
+    return _name_of(kind, value) if isinstance(value, dict) else "that is no object"
