@@ -32,6 +32,8 @@ from clusterdns.stats import Cells
 _GC_YOUNG = 50_000
 # Seconds between the calls of what keeps windows of time (`errors`)
 _TICK = 1.0
+# Longer than any window (seconds)
+_FOREVER = 1e9
 
 _log = logging.getLogger("clusterdns")
 
@@ -77,6 +79,10 @@ class Solo:
     def close(self) -> None:
         for close in reversed(self._closers):
             close()
+        if self.config is not None:
+            for timed in self.config.shared.timed:
+                # As if every window had ended: what was counted is not lost
+                timed.tick(time.monotonic() + _FOREVER)
 
     def apply(self, source: SourceSpec, events: list[Event]) -> None:
         """Take events into every store of that source, and drop what was made from what they changed."""
