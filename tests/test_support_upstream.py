@@ -142,7 +142,7 @@ def test_what_was_seen_names_source_id_and_spelling(upstream):
         query = dns.message.make_query("Seen.Example.Net.", "TXT", id=4321)
         client.sendto(query.to_wire(), ("127.0.0.1", upstream.port))
         client.recv(512)
-        mine = [query for query in upstream.seen if query.source == client.getsockname()]
+        mine = [each for each in upstream.seen if each.source == client.getsockname() and each.id == 4321]
     (seen,) = mine
     assert (seen.name, seen.rdtype, seen.transport, seen.id) == ("seen.example.net.", "TXT", "udp", 4321)
     assert b"\x04Seen\x07Example" in seen.wire
