@@ -18,6 +18,7 @@ from clusterdns.wire.codes import RCode
 from clusterdns.wire.encode import encode
 from clusterdns.wire.query import parse
 from clusterdns.wire.records import Response
+from tests.support.apiserver import FakeAPIServer
 from tests.support.differences import differences, is_forwarded, packet_differences
 from tests.support.inprocess import InProcess
 from tests.support.netns import SERVER_ADDRESSES, Namespace
@@ -143,6 +144,35 @@ def test_socket(row: Row, live: tuple[Namespace, dict[str, tuple[str, int]]]) ->
     with namespace.entered():
         reply = _exchange(query_bytes(row), (host, port), row.opts.src, row.opts.tcp)
     assert differences(row, reply) == []
+
+
+# Enough to see every kind of object come through the API server
+WATCHED = ("A-defaults", "C-pods-verified", "J-labels", "K-namespace-labels")
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Namespace, dict[str, tuple[str, int]]]]:
+    """As `live`, with the objects from an API server."""
+    with ExitStack() as stack:
+        namespace = stack.enter_context(Namespace(addresses=SERVER_ADDRESSES))
+        with namespace.entered():
+            upstream = stack.enter_context(FakeUpstream())
+            api = stack.enter_context(FakeAPIServer())
+        api.load(CONFORMANCE / "manifests")
+        folder = tmp_path_factory.mktemp("watched")
+        ports = {}
+        for at, setup in enumerate(WATCHED):
+            path = Path(folder / setup)
+            source = f"endpoint {api.url}"
+            path.write_text(corefile(setups()[setup], source, f"127.0.0.1:{upstream.port}", port=5401 + at))
+            stack.enter_context(Server(path, address=("127.0.0.1", 5401 + at), namespace=namespace))
+            ports[setup] = ("127.0.0.1", 5401 + at)
+        yield namespace, ports
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if row.setup in WATCHED], ids=_id)
+def test_socket_from_an_api_server(row: Row, watched: tuple[Namespace, dict[str, tuple[str, int]]]) -> None:
+    test_socket(row, watched)
 
 
 @pytest.mark.parametrize("row", PACKETS, ids=_id)
