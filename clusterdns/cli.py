@@ -105,6 +105,8 @@ def _run(settings: Settings, ready: Callable[[Solo], None] = lambda _: None) -> 
         asyncio.run(serve(settings, writer.write, ready))
     finally:
         writer.close()
+    if writer.dropped:
+        _fail(f"{writer.dropped} lines of the log were left out: nobody read standard output fast enough")
     return 0
 
 

@@ -49,6 +49,7 @@ class Solo:
         self.responders: list[Responder] = []
         self._closers: list[Callable[[], object]] = []
         self.config: Config | None = None
+        self.exchange: Exchange | None = None
 
     async def start(self) -> None:
         """Raises ConfigErrors for a bad Corefile, ClusterDNSError for a port that cannot be had."""
@@ -59,7 +60,7 @@ class Solo:
         report = BugReporter(loop.time)
         loop.set_exception_handler(partial(_loop_error, report))
         _raise_descriptor_limit()
-        exchange = Exchange(Entropy())
+        self.exchange = exchange = Exchange(Entropy())
         self._closers.append(exchange.close)
         service = Service(exchange, self.cells, report)
         sources = self._first_lists(config)
@@ -75,6 +76,16 @@ class Solo:
         ticker = loop.call_later(_TICK, self._tick)
         self._closers.append(ticker.cancel)
         _settle_memory()
+
+    def summary(self) -> str:
+        """What was done, for the last line of the log."""
+        hits, total = self.cells.total(memo=True), self.cells.total()
+        dropped = sum(responder.memo.dropped for responder in self.responders)
+        ignored = self.exchange.mismatches if self.exchange else 0
+        return (
+            f"stopped after {total} answers, {hits} of them from the memo; changes dropped {dropped} of its entries; "
+            f"{ignored} upstream replies were no answers"
+        )
 
     def close(self) -> None:
         for close in reversed(self._closers):
@@ -171,8 +182,7 @@ async def serve(
             write(f"clusterdns-{__version__}")
         ready(solo)
         await stop.wait()
-        hits, total = solo.cells.total(memo=True), solo.cells.total()
-        _log.info("stopped after %d answers, %d of them from the memo", total, hits)
+        _log.info("%s", solo.summary())
     finally:
         solo.close()
 
