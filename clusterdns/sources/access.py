@@ -16,6 +16,9 @@ from clusterdns.plugins.site import SourceSpec
 # Seconds to connect. CoreDNS's client gives up after 30; a replacement address answers sooner.
 CONNECT_TIMEOUT = 5.0
 _USER_AGENT = "clusterdns"
+# Media types: whole objects, and only their metadata (API concepts, "Retrieving resource as metadata")
+JSON = "application/json"
+METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
 # Octets of a watch read at a time; each event comes as a chunk of its own
 _READ = 65536
 # Seconds without an acknowledgement after which the kernel gives a connection up
@@ -37,10 +40,10 @@ class Access:
         self._client = ApiClient(_configuration(source))
         self._client.user_agent = _USER_AGENT
 
-    def read(self, path: str, query: Mapping[str, str], timeout: float) -> bytes:
+    def read(self, path: str, query: Mapping[str, str], timeout: float, accept: str = JSON) -> bytes:
         """The body of a GET, gzip-compressed on the way.  Raises AccessError."""
         with _translated():
-            response = self._open(path, query, timeout, {"Accept-Encoding": "gzip"})
+            response = self._open(path, query, timeout, {"Accept-Encoding": "gzip", "Accept": accept})
             try:
                 return bytes(response.read(decode_content=True))
             finally:
@@ -66,7 +69,7 @@ class Access:
             "GET",
             path,
             query_params=list(query.items()),
-            header_params={"Accept": "application/json", **headers},
+            header_params={"Accept": JSON, **headers},
             auth_settings=["BearerToken"],
         )
         found = self._client.call_api(method, url, header_params=sent, _request_timeout=(CONNECT_TIMEOUT, timeout))

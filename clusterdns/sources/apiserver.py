@@ -4,14 +4,14 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
 import msgspec
 
 from clusterdns.kube.objects import Event, Kind, Synced
-from clusterdns.kube.stream import line, page
-from clusterdns.sources.access import Access, AccessError
+from clusterdns.kube.stream import Page, head, line, page
+from clusterdns.sources.access import JSON, METADATA, Access, AccessError
 from clusterdns.sources.reflector import GONE, Broken, Expired, Reflector
 
 # Objects in one page of a list: 500 EndpointSlices are some 9 MB (the API's own clients ask for as many)
@@ -78,6 +78,8 @@ class ApiServer:
         # Kinds whose first list was sent on
         self._listed: set[Kind] = set()
         self._stopped = threading.Event()
+        # How many objects of each kind a watch had lost, found and mended
+        self.repaired: dict[Kind, int] = dict.fromkeys(kinds, 0)
         # When each kind was last heard of, in monotonic seconds
         self.heard: dict[Kind, float] = {}
 
@@ -123,6 +125,7 @@ class ApiServer:
             if not reflector.version:
                 self._list(access, reflector)
             self._watch(access, reflector)
+            self._audit(access, reflector)
         except Expired:
             reflector.expire()
         except (Broken, msgspec.MsgspecError) as error:
@@ -135,17 +138,33 @@ class ApiServer:
             raise
 
     def _list(self, access: Access, reflector: Reflector) -> None:
-        resource = RESOURCES[reflector.kind]
         reflector.begin_list()
-        query = {"limit": str(PAGE), **resource.selection}
-        while True:
-            found = page(access.read(resource.path, query, LIST_TIMEOUT))
+        version = ""
+        for found in _pages(access, RESOURCES[reflector.kind], {}, JSON):
             reflector.take_page(found)
             self._heard(reflector)
-            if not found.token:
-                break
-            query["continue"] = found.token
-        self._send(reflector, reflector.end_list(found.version))
+            version = found.version
+        self._send(reflector, reflector.end_list(version))
+
+    def _audit(self, access: Access, reflector: Reflector) -> None:
+        """After each watch: was anything lost on the way? The list is of exactly the version that was watched up to,
+        so that any difference is a loss; then everything is listed again. A server that has forgotten that version
+        cannot be asked."""
+        exactly = {"resourceVersion": reflector.version, "resourceVersionMatch": "Exact"}
+        try:
+            pages = _pages(access, RESOURCES[reflector.kind], exactly, METADATA)
+            there = [head(raw) for found in pages for raw in found.items]
+        except AccessError as error:
+            if error.status == GONE:
+                return
+            raise
+        if lost := reflector.lost(there):
+            self.repaired[reflector.kind] += lost
+            name = RESOURCES[reflector.kind].name
+            self._report(
+                f"kubernetes API: the watch of {name} had lost the state of {lost} objects; they are listed again"
+            )
+            reflector.expire()
 
     def _watch(self, access: Access, reflector: Reflector) -> None:
         resource = RESOURCES[reflector.kind]
@@ -179,6 +198,18 @@ class ApiServer:
                 events = [*events, Synced()]
             if events:
                 self._emit(events)
+
+
+def _pages(access: Access, resource: Resource, query: Mapping[str, str], accept: str) -> Iterator[Page]:
+    """The pages of a list.  Raises AccessError."""
+    asked = {"limit": str(PAGE), **resource.selection, **query}
+    while True:
+        found = page(access.read(resource.path, asked, LIST_TIMEOUT, accept))
+        yield found
+        if not found.token:
+            return
+        # The token stands for the version as well (API concepts, "Retrieving large results sets in chunks")
+        asked = {"limit": str(PAGE), **resource.selection, "continue": found.token}
 
 
 def pause(failures: int, timing: Timing, drawn: float) -> float:

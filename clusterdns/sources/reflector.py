@@ -1,5 +1,7 @@
 """One resource of the API server: lists and watch events in, our events out. Decides, and does no I/O."""
 
+from collections.abc import Iterable
+
 import msgspec
 
 from clusterdns.errors import SourceError
@@ -28,8 +30,9 @@ class Reflector:
         self.version = ""
         self.listed = False
         self.complaints: list[str] = []
-        # Namespace and name -> resourceVersion of what was sent on
+        # Namespace and name -> resourceVersion of all that was heard of; of these, what was sent on
         self._known: dict[tuple[str, str], int] = {}
+        self._sent: set[tuple[str, str]] = set()
         self._list: list[Event] | None = None
         self._seen: set[tuple[str, str]] = set()
 
@@ -51,8 +54,7 @@ class Reflector:
         events, self._list = self._list or [], None
         gone = [where for where in self._known if where not in self._seen]
         for where in gone:
-            del self._known[where]
-        events += [Delete(self.kind, *where) for where in gone]
+            events += self._gone(where)
         self._seen = set()
         self.version, self.listed = version, True
         return events
@@ -74,6 +76,11 @@ class Reflector:
         self.version = line.version
         return self._changed(line)
 
+    def lost(self, heads: Iterable[Head]) -> int:
+        """How many objects differ from a list as of the version that was watched up to: what the watch lost."""
+        there = {(found.namespace, found.name): found.version for found in heads}
+        return len({where for where, _ in there.items() ^ self._known.items()})
+
     def expire(self) -> None:
         """List again; what is known stays until the list says otherwise."""
         self.version, self._list = "", None
@@ -90,20 +97,31 @@ class Reflector:
         if line.head.version < self._known.get(where, 0):
             return []
         if line.change is Change.DELETED:
-            known = self._known.pop(where, None)
-            return [] if known is None else [Delete(self.kind, *where)]
+            return self._gone(where)
         return self._upsert(line.head, line.raw)
+
+    def _gone(self, where: tuple[str, str]) -> list[Event]:
+        self._known.pop(where, None)
+        return self._unsent(where)
+
+    def _unsent(self, where: tuple[str, str]) -> list[Event]:
+        """A Delete if the object was sent on."""
+        if where not in self._sent:
+            return []
+        self._sent.discard(where)
+        return [Delete(self.kind, *where)]
 
     def _upsert(self, found: Head, raw: bytes | msgspec.Raw) -> list[Event]:
         """The object's event; a Delete when it has lost its meaning for DNS, nothing when it is not usable."""
         where = (found.namespace, found.name)
+        self._known[where] = found.version
         try:
             event = from_json(self.kind, raw)
         except SourceError as error:
             self.complaints.append(f"{error}; its last good state stays")
             return []
         if event is None:
-            return [Delete(self.kind, *where)] if self._known.pop(where, None) is not None else []
-        self._known[where] = found.version
+            return self._unsent(where)
+        self._sent.add(where)
         self.complaints += event.remarks
         return [event]

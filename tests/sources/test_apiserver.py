@@ -174,7 +174,38 @@ def test_a_watch_goes_on_from_where_it_was(api: FakeAPIServer, followed: Followe
     api.end_watches()
     api.put(service("later"))
     followed.until(lambda: followed.address("later"))
-    assert len([each for each in api.requests if each.verb is Verb.LIST]) == listed
+    # Only metadata, to see whether anything was lost
+    lists = [each for each in api.requests if each.verb is Verb.LIST][listed:]
+    assert all("PartialObjectMetadataList" in each.headers["Accept"] for each in lists)
+
+
+def test_what_a_watch_silently_lost_is_found_and_mended(api: FakeAPIServer, followed: Followed):
+    for number in range(50):
+        api.put(service(f"s{number}", "10.0.1.1"))
+    followed.until(lambda: followed.address("s49"))
+    api.fault(Fault.DROPPED, "services", times=50)
+    for number in range(50):
+        api.put(service(f"s{number}", "10.0.2.2"))
+    # The watch hears of a later version, so that it stands behind the loss
+    api.put(service("after"))
+    followed.until(lambda: followed.address("after"))
+    assert followed.address("s0") == "10.0.1.1"
+    api.end_watches("services")
+    followed.until(lambda: all(followed.address(f"s{number}") == "10.0.2.2" for number in range(50)))
+    assert followed.source.repaired[Kind.SERVICE] == 50
+    assert any("had lost the state of 50 objects" in text for text in followed.complaints)
+
+
+def test_a_watch_that_lost_nothing_is_not_listed_again(api: FakeAPIServer, followed: Followed):
+    api.put(service("one"))
+    api.delete("Service", "default", "one")
+    api.put(service("two"))
+    followed.until(lambda: followed.address("two"))
+    api.end_watches("services")
+    api.put(service("three"))
+    followed.until(lambda: followed.address("three"))
+    assert followed.source.repaired == dict.fromkeys(KINDS, 0)
+    assert followed.complaints == []
 
 
 def test_pods_are_watched_only_when_wanted(api: FakeAPIServer, followed: Followed):
