@@ -12,8 +12,6 @@ from clusterdns.wire.encode import OUR_PAYLOAD
 
 # Datagrams taken before the loop looks at anything else: upstream replies and timers wait 1 ms at most.
 BATCH = 100
-# Full batches in a row before batches grow
-_PATIENCE = 4
 # Nothing left, or ICMP errors of earlier replies, which are no concern of ours
 _HARMLESS = frozenset({errno.EAGAIN, errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH})
 # Octets of a query. Real ones have less than 600, the rest is padding that nobody needs.
@@ -51,8 +49,6 @@ class UdpListener:
         self._sock = sock
         self.responder = responder
         self._sources: dict[bytes, Source] = {}
-        # Datagrams taken at once, and how often in a row there were that many
-        self._budget, self._full = 1, 0
         wildcard = sock.getsockname()[0] in ("0.0.0.0", "::")
         _configure(sock, wildcard)
         asyncio.get_running_loop().add_reader(sock.fileno(), self._drain_any if wildcard else self._drain)
@@ -66,11 +62,11 @@ class UdpListener:
         recvfrom, sendto = self._sock.recvfrom, self._sock.sendto
         responder, route = self.responder, self._send
         answer = responder.answer
-        for taken in range(self._budget):
+        for _ in range(BATCH):
             try:
                 packet, address = recvfrom(LARGEST_QUERY)
             except OSError as error:
-                self._emptied(taken, error)
+                _emptied(error)
                 break
             reply = answer(packet, address, route)
             if reply is not None:
@@ -78,8 +74,6 @@ class UdpListener:
                     sendto(reply, address)
                 except OSError as error:
                     self._unsent(error, packet, address, route)
-        else:
-            self._more()
         if responder.after:
             responder.settle()
 
@@ -88,11 +82,11 @@ class UdpListener:
         recvmsg, sendmsg = self._sock.recvmsg, self._sock.sendmsg
         responder, sources = self.responder, self._sources
         answer = responder.answer
-        for taken in range(self._budget):
+        for _ in range(BATCH):
             try:
                 packet, ancillary, _flags, address = recvmsg(LARGEST_QUERY, _ANCILLARY)
             except OSError as error:
-                self._emptied(taken, error)
+                _emptied(error)
                 break
             arrived = ancillary[0][2] if ancillary else b""
             source, route = sources.get(arrived) or self._learn(arrived, ancillary)
@@ -102,25 +96,8 @@ class UdpListener:
                     sendmsg((reply,), source, 0, address)
                 except OSError as error:
                     self._unsent(error, packet, address, route)
-        else:
-            self._more()
         if responder.after:
             responder.settle()
-
-    def _emptied(self, taken: int, error: OSError) -> None:
-        """The socket was empty after that many datagrams: next time look no further."""
-        self._budget = taken or 1
-        self._full = 0
-        if error.errno not in _HARMLESS:
-            _log.warning("receiving failed: %s", error)
-
-    def _more(self) -> None:
-        """As many as were allowed came: allow more once that has happened some times. With few queries, finding out
-        that there is no second one would cost a quarter of the first."""
-        self._full += 1
-        if self._full >= _PATIENCE:
-            self._budget = min(2 * self._budget, BATCH)
-            self._full = 0
 
     def _learn(self, arrived: bytes, ancillary: Ancillary) -> Source:
         """How to send from the address a query came to; the interface is left to the routing table."""
@@ -175,6 +152,11 @@ class UdpListener:
         self.responder.cap = OUR_PAYLOAD
         _log.info("UDP replies are held below %d octets from now on: a larger one would be fragmented", OUR_PAYLOAD)
         return True
+
+
+def _emptied(error: OSError) -> None:
+    if error.errno not in _HARMLESS:
+        _log.warning("receiving failed: %s", error)
 
 
 def _configure(sock: socket.socket, wildcard: bool) -> None:
