@@ -132,6 +132,7 @@ def test_a_server_that_lost_everything_answers_as_an_empty_one(history):
     served.apply(*map(gone, world.objects.values()))
     assert answers(served) == answers(filled([Synced()]))
     assert not served.store.addresses.snapshot()
+    assert not served.store._slices
 
 
 @settings(max_examples=40, deadline=None)

@@ -45,10 +45,12 @@ MANY_NS = name_rrset(ZONE, Type.NS, 5, tuple(from_text("n" * 60 + str(n)) for n 
         (negative("a.cluster.local", MANY_NS), 512, negative("b.cluster.local", MANY_NS)),
         # A name of the same length that is not in the zone has no zone to point at
         (negative("a.cluster.local", SOA), MAX_MESSAGE, negative("a.exampl2.other", SOA)),
+        # The zone's own names may stand in a question: what points at them is good for that question alone
+        (negative("a.ns.dns.cluster.local", SOA), MAX_MESSAGE, negative("b.xx.yyy.cluster.local", SOA)),
         # RCODE 16 and the CD bit are the same bit of different fields
         (negative("a.cluster.local", SOA, 0, RD | 0x10), MAX_MESSAGE, negative("a.cluster.local", SOA, RCode.BADVERS)),
     ],
-    ids=["limit", "zone", "rcode"],
+    ids=["limit", "zone", "names", "rcode"],
 )
 def test_what_an_encoder_remembers_is_for_the_same_question_only(first, limit, second):
     encoder = Encoder()

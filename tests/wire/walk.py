@@ -66,8 +66,9 @@ def read_name(wire: bytes, at: int) -> tuple[bytes, int]:
         elif length >= 0xC0 and at + 1 < len(wire):
             end = end or at + 2
             at = struct.unpack_from("!H", wire, at)[0] & 0x3FFF
-            if at >= lowest:
-                raise Malformed("a pointer does not lead backwards")
+            # The header is no name, even where its octets would make one
+            if not 12 <= at < lowest:
+                raise Malformed("a pointer does not lead backwards to a name")
             lowest = at
         else:
             raise Malformed("a label is of no known type")
