@@ -9,6 +9,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import time
 from itertools import cycle, islice
 
 from bench.objects import changes
@@ -42,7 +43,7 @@ def begin(solo: Solo, rate: int) -> None:
     os.close(theirs)
 
     def take() -> None:
-        solo.apply(source, list(islice(upserts, len(os.read(ours, 4096)))))
+        solo.serving.take(source, list(islice(upserts, len(os.read(ours, 4096)))), int(time.time()))
 
     asyncio.get_running_loop().add_reader(ours, take)
 

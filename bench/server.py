@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.errors import BenchError
+from bench.processes import cpu_ns, tree
 
 # seconds until the first answer: far more than a start takes on the slowest machine worth measuring on
 START_LIMIT = 20.0
@@ -25,12 +26,8 @@ class Server:
     process: subprocess.Popen
 
     def cpu_ns(self) -> int:
-        """User and system time of all threads so far, in nanoseconds.
-
-        From the process's CPU clock, whose number is made as clock_getcpuclockid(3) makes it:
-        /proc/PID/stat counts in ticks of 10 ms, /proc/PID/schedstat the main thread alone.
-        """
-        return time.clock_gettime_ns((~self.process.pid << 3) | 2)
+        """User and system time so far, of all its processes and their threads."""
+        return cpu_ns(tree(self.process.pid))
 
 
 def server_cpu() -> int:
@@ -89,9 +86,9 @@ def _await_answer(process: subprocess.Popen, port: int, probe: bytes, log: Path)
     deadline = time.monotonic() + START_LIMIT
     while not _answers(port, probe):
         if process.poll() is not None:
-            raise BenchError(f"the server ended with status {process.returncode}: {_last_line(log)}")
+            raise BenchError(f"the server ended with status {process.returncode}: {last_line(log)}")
         if time.monotonic() > deadline:
-            raise BenchError(f"no answer from the server in {START_LIMIT:.0f} s: {_last_line(log)}")
+            raise BenchError(f"no answer from the server in {START_LIMIT:.0f} s: {last_line(log)}")
 
 
 def _answers(port: int, probe: bytes) -> bool:
@@ -110,7 +107,8 @@ def _answers(port: int, probe: bytes) -> bool:
     return reply[:2] == probe[:2] and reply[3] & 15 == 0
 
 
-def _last_line(log: Path) -> str:
+def last_line(log: Path) -> str:
+    """What a server said last, for whoever asks why it ended."""
     lines = log.read_text(errors="replace").strip().splitlines()
     return lines[-1] if lines else "it wrote nothing"
 

@@ -45,11 +45,16 @@ def rows(measurements: Measurements, chosen: Iterable[Scenario]) -> list[Row]:
 
 def markdown(rows: Iterable[Row]) -> str:
     """A table that reads well in a terminal and in docs/performance.md."""
-    cells = [("scenario", "us/query", "lowest-highest", "ratio", "to", "target", "ok"), *map(_cells, rows)]
+    return grid([("scenario", "us/query", "lowest-highest", "ratio", "to", "target", "ok"), *map(_cells, rows)])
+
+
+def grid(lines: Iterable[tuple[str, ...]]) -> str:
+    """Cells as a table, the first line is its head."""
+    cells = list(lines)
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     cells.insert(1, tuple("-" * width for width in widths))
-    lines = (" | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in cells)
-    return "\n".join(f"| {line} |" for line in lines)
+    padded = (" | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in cells)
+    return "\n".join(f"| {line} |" for line in padded)
 
 
 def _scenario_row(scenario: Scenario, measurements: Measurements) -> Row:

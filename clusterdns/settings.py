@@ -18,6 +18,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     text: str = ""
     """A Corefile's text, instead of a path."""
 
+    workers: int | None = None
+    """Processes that answer; 0: everything in one process; -1: as many as the cgroup grants; None: the Corefile says,
+    else one."""
+
+    state: str = ""
+    """Directory that the last good Corefile is kept in; empty: none."""
+
     quiet: bool = False
     """Leave out the lines that say what is served."""
 

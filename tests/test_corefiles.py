@@ -13,9 +13,6 @@ from tests.support.rows import CorefileRow, corefile_rows
 # Rejected once the directive is read; until then it is accepted unread and named in a warning.
 LATER = {
     "cache": "f060 f206 f209 f211 f218 f219 f220 f221 f222 f225 f227 f234 f236 f240",
-    "health": "f070 f363",
-    "ready": "f071 f366",
-    "reload": "f072 f073 f074 f262 f266 f267",
     "loop": "f075",
     "template": "f086 f309 f310 f312 f395 f396 f397",
     "hosts": "f088 f371 f373",

@@ -138,7 +138,7 @@ async def _served(text: str) -> list[str]:
                 assert reply.rcode() in (dns.rcode.NOERROR, dns.rcode.SERVFAIL)
         return solo.config.shared.warnings
     finally:
-        solo.close()
+        await solo.close()
 
 
 async def _asked(name: dns.name.Name, address: str, port: int) -> dns.message.Message:

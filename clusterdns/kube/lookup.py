@@ -8,7 +8,7 @@ an object could still create it.
 from clusterdns.kube import reverse, services
 from clusterdns.kube.endpoints import undashed
 from clusterdns.kube.question import Found, Miss, Pods, Question, Result
-from clusterdns.kube.store import SERIAL, pod_key
+from clusterdns.kube.store import SERIAL, SYNC, pod_key
 from clusterdns.wire.codes import Type
 from clusterdns.wire.records import RRset, Section, addresses, name_rrset, soa, txt
 
@@ -26,6 +26,8 @@ _KUBE_DNS = b"\x08kube-dns\x0bkube-system"
 
 def find(question: Question) -> Result:
     """Records, or the reason why there are none."""
+    if not question.store.synced:
+        question.keys.append(SYNC)
     if not question.depth:
         found = _apex(question)
         # A zone made of one address (a network of /25 and longer) is that address's name as well
@@ -57,7 +59,9 @@ class ZoneSoas:
 def zone_soa(question: Question) -> RRset:
     """The zone's SOA record, for the authority section or as the answer."""
     ttl, zone = question.view.ttl, question.zone
-    rdata = soa(_NS_DNS + zone, _HOSTMASTER + zone, question.store.serial, (*SOA_TIMERS, ttl))
+    # RFC 1982: a serial has 32 bits, and starts over
+    serial = question.store.serial % 2**32
+    rdata = soa(_NS_DNS + zone, _HOSTMASTER + zone, serial, (*SOA_TIMERS, ttl))
     return RRset(zone, Type.SOA, min(ttl, MAX_SOA_TTL), (rdata,))
 
 

@@ -6,8 +6,10 @@ name with them; addresses are packed. A new field here is a reviewed decision: 1
 
 from collections.abc import Mapping
 from enum import Enum
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 
 class Kind(Enum):
@@ -27,12 +29,12 @@ class ServiceType(Enum):
     EXTERNAL_NAME = "ExternalName"
 
 
-class Port(msgspec.Struct, frozen=True, gc=False):
+class Port(msgspec.Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
     """`name` and `protocol` as lower-case labels without underscore; an unnamed port has an empty name."""
 
     name: bytes
     protocol: bytes
-    number: int
+    number: Annotated[int, Meta(ge=1, le=65535)]
 
 
 class Namespace(msgspec.Struct, frozen=True, gc=False):
@@ -59,14 +61,14 @@ class Service(msgspec.Struct, frozen=True, gc=False):
         return self.key[1 + self.key[0] :]
 
 
-class Endpoint(msgspec.Struct, frozen=True, gc=False):
+class Endpoint(msgspec.Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
     """One ready address: packed, or a name (wire form, `fqdn`) in a slice of address type FQDN.
 
     `hostname` and `pod` are empty where the object does not say.
     """
 
     address: bytes
-    hostname: bytes = b""
+    hostname: Annotated[bytes, Meta(max_length=63)] = b""
     pod: bytes = b""
     fqdn: bool = False
 
@@ -123,7 +125,13 @@ class Synced(msgspec.Struct, frozen=True):
     """Every object that existed when the source began has been sent."""
 
 
-Event = Upsert | Delete | Synced
+class Restored(msgspec.Struct, frozen=True):
+    """Every object of a snapshot has been sent. `serial`: the SOA serial that it was written with."""
+
+    serial: int
+
+
+Event = Upsert | Delete | Synced | Restored
 
 
 def identity(obj: Object) -> tuple[Kind, str, str]:

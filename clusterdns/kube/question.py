@@ -5,7 +5,7 @@ from enum import Enum
 import msgspec
 
 from clusterdns.kube.selectors import Selector
-from clusterdns.kube.store import SYNC, Store
+from clusterdns.kube.store import Store
 from clusterdns.wire.codes import Type
 from clusterdns.wire.records import RRset, Section, addresses, name_rrset
 
@@ -86,10 +86,11 @@ class Question(msgspec.Struct, gc=False):
 
     def missing(self) -> Miss:
         """For a name that an object not heard of yet might create."""
-        if self.store.synced:
-            return Miss.NO_NAME
-        self.keys.append(SYNC)
-        return Miss.NOT_SYNCED
+        return Miss.NO_NAME if self.store.synced else Miss.NOT_SYNCED
+
+    def ruled_out(self) -> Miss:
+        """For a name that an object leaves no room for; since a snapshot it may have become another one."""
+        return Miss.NOT_SYNCED if self.store.restored else Miss.NO_NAME
 
     def of_type(self, packed: tuple[bytes, ...]) -> Result:
         """A name that has addresses, asked for any type."""

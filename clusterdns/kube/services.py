@@ -62,7 +62,7 @@ def exposed(question: Question, namespace: bytes) -> bool:
 def _external(question: Question, service: Service) -> Result:
     # An IP literal is no name: such a Service has no records
     if question.depth > 3 or not service.external:
-        return Miss.NO_NAME
+        return question.ruled_out()
     return question.alias(service.external)
 
 
@@ -80,7 +80,7 @@ def _cluster_ip(question: Question, service: Service) -> Result:
 
 def _headless(question: Question, service: Service) -> Result:
     if question.view.noendpoints:
-        return Miss.NO_NAME
+        return question.ruled_out()
     endpoints = _endpoints(question, service)
     if not endpoints:
         return question.missing()

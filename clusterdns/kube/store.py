@@ -13,12 +13,12 @@ from typing import Any
 
 from clusterdns.kube.addresses import AddressIndex
 from clusterdns.kube.endpoints import EndpointSet, merge
-from clusterdns.kube.objects import Delete, Event, Kind, Namespace, Pod, Service, Slice, Synced, identity
+from clusterdns.kube.objects import Delete, Event, Kind, Namespace, Pod, Restored, Service, Slice, Synced, identity
 from clusterdns.kube.selectors import Selector, matches
 
 # Read by whoever shows the SOA serial as an answer
 SERIAL = b"serial"
-# Read by whoever answered differently because the first list was not complete
+# Read by whoever answered before the first list was complete
 SYNC = b"sync"
 # Read by whoever looked for addresses below a partial reverse name
 ADDRESSES = b"addresses"
@@ -37,11 +37,14 @@ def pod_key(namespace: bytes, address: bytes) -> bytes:
 
 
 class Store:
-    """Objects in, keys out. `serial` is max(last + 1, unix seconds of the event)."""
+    """Objects in, keys out. `serial` is max(last + 1, unix seconds of the event).
+
+    `synced`: the first list is complete. `restored`: it is not, but what a snapshot remembered is there.
+    """
 
     def __init__(self, selector: Selector = (), serial: int = 0) -> None:
         self.serial = serial
-        self.synced = False
+        self.synced = self.restored = False
         self.namespaces: dict[bytes, Namespace] = {}
         self.services: dict[bytes, Service] = {}
         self.addresses = AddressIndex()
@@ -62,8 +65,10 @@ class Store:
     def apply(self, event: Event, now: int) -> set[bytes]:
         """Take one event; returns the keys whose visible content changed, none for an event without effect."""
         if isinstance(event, Synced):
-            first, self.synced = not self.synced, True
+            first, self.synced, self.restored = not self.synced, True, False
             return {SYNC} if first else set()
+        if isinstance(event, Restored):
+            return self._restore(event.serial)
         if isinstance(event, Delete):
             keys = self._change[event.kind](event.namespace, event.name, None)
         else:
@@ -73,6 +78,15 @@ class Store:
             keys = self._change[kind](namespace, name, None if hidden else event.object)
         if keys:
             self.serial = max(self.serial + 1, now)
+            keys.add(SERIAL)
+        return keys
+
+    def _restore(self, serial: int) -> set[bytes]:
+        """A snapshot is complete. It says nothing that a complete list has not said, but for the serial."""
+        keys = set() if self.synced or self.restored else {SYNC}
+        self.restored = not self.synced
+        if serial > self.serial:
+            self.serial = serial
             keys.add(SERIAL)
         return keys
 

@@ -1,13 +1,15 @@
 """What the API server sends: pages of a list and lines of a watch.
 
-Forms: Kubernetes API concepts, "Retrieving large results sets in chunks" and "Efficient detection of changes".
+Forms: Kubernetes API concepts, "Retrieving large results sets in chunks", "Efficient detection of changes" and
+"Streaming lists".
 """
 
+from collections.abc import Mapping
 from enum import Enum
 
 import msgspec
 
-# Set on the bookmark behind the last object of a streaming list
+# On the bookmark behind the last object of a streaming list
 _END_OF_LIST = "k8s.io/initial-events-end"
 
 
@@ -36,6 +38,7 @@ class _Meta(msgspec.Struct, gc=False):
     namespace: str = ""
     resourceVersion: str = ""
     annotations: dict[str, str] | None = None
+    labels: dict[str, str] | None = None
 
 
 class _Head(msgspec.Struct, gc=False):
@@ -59,7 +62,7 @@ class Page(msgspec.Struct, frozen=True):
 
 
 class Head(msgspec.Struct, frozen=True):
-    """Who an object is, and how old. `version` is 0 where the object does not say (RFC: opaque, but the API orders
+    """Who an object is, and how old. `version` is 0 where the object does not say (they are opaque, but the API orders
     the versions of one object by number since 1.35; older servers do in fact)."""
 
     namespace: str
@@ -78,6 +81,8 @@ class Line(msgspec.Struct, frozen=True):
     ends_list: bool = False
     code: int = 0
     message: str = ""
+    annotations: Mapping[str, str] = {}
+    labels: Mapping[str, str] = {}
 
 
 _LIST = msgspec.json.Decoder(_List)
@@ -94,7 +99,7 @@ def page(raw: bytes) -> Page:
 def head(raw: bytes | msgspec.Raw) -> Head:
     """Raises msgspec.MsgspecError for what is no object."""
     meta = _HEAD.decode(raw).metadata
-    return Head(meta.namespace, meta.name, _number(meta.resourceVersion))
+    return Head(meta.namespace, meta.name, number(meta.resourceVersion))
 
 
 def line(raw: bytes) -> Line:
@@ -102,14 +107,17 @@ def line(raw: bytes) -> Line:
     decoded = _LINE.decode(raw)
     object_head = _HEAD.decode(decoded.object)
     meta = object_head.metadata
+    annotations = meta.annotations or {}
     return Line(
         decoded.type,
-        Head(meta.namespace, meta.name, _number(meta.resourceVersion)),
+        Head(meta.namespace, meta.name, number(meta.resourceVersion)),
         decoded.object,
         meta.resourceVersion,
-        (meta.annotations or {}).get(_END_OF_LIST) == "true",
+        annotations.get(_END_OF_LIST) == "true",
         object_head.code,
         object_head.message,
+        annotations,
+        meta.labels or {},
     )
 
 
@@ -121,5 +129,6 @@ def status_message(raw: bytes) -> str:
         return raw[:200].decode("utf-8", "replace")
 
 
-def _number(version: str) -> int:
+def number(version: str) -> int:
+    """A resourceVersion for comparisons; 0 for one that is no number."""
     return int(version) if version.isascii() and version.isdigit() else 0

@@ -50,6 +50,11 @@ class Exchange:
                 self._timer = self._loop.call_later(_TICK, self._tick)
             self._try(flight, now)
 
+    @property
+    def busy(self) -> int:
+        """Questions in flight."""
+        return len(self._flights)
+
     def close(self) -> None:
         if self._timer is not None:
             self._timer.cancel()

@@ -13,6 +13,13 @@ _HINTS = {
     "or choose another port with --dns-port",
     errno.EADDRNOTAVAIL: "this machine does not have that address; correct `bind`",
 }
+_HTTP_HINTS = {
+    errno.EADDRINUSE: "another server listens there, or a server block of this Corefile; stop it, or give `health` and "
+    "`ready` another address",
+    errno.EACCES: "ports below 1024 need root, CAP_NET_BIND_SERVICE or sysctl net.ipv4.ip_unprivileged_port_start; "
+    "or give `health` and `ready` another port",
+    errno.EADDRNOTAVAIL: "this machine does not have that address; correct `health` or `ready`",
+}
 # Addresses with a UDP socket of their own; a node with more has them for pods that nobody asks.
 MAX_OWN = 16
 # Connections that the kernel holds until they are accepted
@@ -45,6 +52,16 @@ def bind(
         for wildcard in list(udp):
             udp += _beside(wildcard, own[:MAX_OWN], port)
     return udp, tcp
+
+
+def bind_http(host: str, port: int) -> socket.socket:
+    """A listening TCP socket for HTTP; with an empty host one for all addresses of both families.
+
+    Raises ClusterDNSError saying what to do.
+    """
+    if host:
+        return _bound(host, port, socket.SOCK_STREAM, _HTTP_HINTS)
+    return _bound(_wildcards()[-1], port, socket.SOCK_STREAM, _HTTP_HINTS, both=True)
 
 
 def _beside(wildcard: socket.socket, own: list[str], port: int) -> list[socket.socket]:
@@ -84,12 +101,15 @@ def _socket_address(host: str, port: int) -> tuple[str, int] | tuple[str, int, i
     return (address, port, 0, socket.if_nametoindex(interface)) if interface else (host, port)
 
 
-def _bound(host: str, port: int, kind: socket.SocketKind) -> socket.socket:
+def _bound(
+    host: str, port: int, kind: socket.SocketKind, hints: Mapping[int, str] = _HINTS, *, both: bool = False
+) -> socket.socket:
+    """`both`: an IPv6 wildcard takes IPv4 too."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, kind | socket.SOCK_NONBLOCK)
     try:
         if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not both)
         if kind == socket.SOCK_STREAM:
             # Only past connections are ignored by it; a second listener still fails
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -100,6 +120,6 @@ def _bound(host: str, port: int, kind: socket.SocketKind) -> socket.socket:
         sock.close()
         shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         protocol = "TCP" if kind == socket.SOCK_STREAM else "UDP"
-        hint = _HINTS.get(error.errno or 0, "check the address and the limits of this process")
+        hint = hints.get(error.errno or 0, "check the address and the limits of this process")
         raise ClusterDNSError(f"cannot listen on {shown}/{protocol}: {error.strerror}: {hint}") from error
     return sock

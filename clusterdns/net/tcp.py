@@ -27,10 +27,30 @@ class TcpListener:
         # In the order of their last query, so that the first is the one idle for longest
         self.connections: dict[Connection, None] = {}
         self._server: asyncio.Server | None = None
+        # The end has begun: a connection ends with its last reply
+        self.stopping = False
         self._timer = self._loop.call_later(_TICK, self._tick)
 
     async def start(self, sock: Any) -> None:  # noqa: ANN401
         self._server = await self._loop.create_server(lambda: Connection(self), sock=sock, backlog=1024)
+
+    def replan(self, plan: Plan, service: Service) -> None:
+        """Serve another plan from the next query on; connections stay."""
+        self.responder = Responder(plan, service, "tcp", None)
+
+    def stop(self) -> None:
+        """Accept no more connections, end the idle ones, and each other one with its last reply."""
+        self.stopping = True
+        if self._server is not None:
+            self._server.close()
+        for connection in list(self.connections):
+            if not connection.unsent:
+                connection.close()
+
+    @property
+    def unsent(self) -> int:
+        """Connections that are owed a reply, or have not taken one yet."""
+        return sum(1 for connection in self.connections if connection.unsent)
 
     def close(self) -> None:
         self._timer.cancel()
@@ -101,9 +121,14 @@ class Connection(asyncio.Protocol):
         self._write([len(reply).to_bytes(2, "big"), reply])
         if not self._busy:
             self._process()
-        if self._ended and not self.waiting and self._transport is not None:
+        if (self._ended or self._listener.stopping) and not self.waiting and self._transport is not None:
             self._transport.close()
         return True
+
+    @property
+    def unsent(self) -> bool:
+        """Is a reply owed, or not taken yet?"""
+        return bool(self.waiting or (self._transport is not None and self._transport.get_write_buffer_size()))
 
     def eof_received(self) -> bool:
         """The client sends no more, and may still wait for replies."""

@@ -51,10 +51,16 @@ class UdpListener:
         self._sources: dict[bytes, Source] = {}
         wildcard = sock.getsockname()[0] in ("0.0.0.0", "::")
         _configure(sock, wildcard)
-        asyncio.get_running_loop().add_reader(sock.fileno(), self._drain_any if wildcard else self._drain)
+        # Read a batch of what has arrived; the loop calls it when there is something
+        self.poll = self._drain_any if wildcard else self._drain
+        asyncio.get_running_loop().add_reader(sock.fileno(), self.poll)
+
+    def stop(self) -> None:
+        """Read no more; replies that had to wait are still sent."""
+        asyncio.get_running_loop().remove_reader(self._sock.fileno())
 
     def close(self) -> None:
-        asyncio.get_running_loop().remove_reader(self._sock.fileno())
+        self.stop()
         self._sock.close()
 
     def _drain(self) -> None:

@@ -1,7 +1,7 @@
 """Server blocks to listeners: the chain of each block, and which zones each address and port serves."""
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -10,10 +10,12 @@ from clusterdns.corefile.keys import Key
 from clusterdns.corefile.parser import Parsed, ServerBlock
 from clusterdns.corefile.reader import Reader
 from clusterdns.errors import ConfigError, ConfigErrors
+from clusterdns.kube.selectors import Selector
+from clusterdns.kube.store import Store
 from clusterdns.plugins.base import Handler, Layer, end_of_chain
 from clusterdns.plugins.order import DIRECTIVES, LEFT_OUT
 from clusterdns.plugins.router import Block, Router
-from clusterdns.plugins.site import Classifier, Shared, Site
+from clusterdns.plugins.site import Classifier, Shared, Site, SourceSpec
 from clusterdns.wire.names import to_text
 
 _ROWS = {row.name: row for row in DIRECTIVES}
@@ -47,9 +49,17 @@ class _Served(msgspec.Struct):
     classifiers: list[Classifier] = msgspec.field(default_factory=list)
 
 
-def build(parsed: Parsed, reader: Reader, default_port: int, write: Callable[[str], None]) -> Config:
-    """Set up every directive of every block.  Raises ConfigErrors with all mistakes, those of `parsed` among them."""
-    shared = Shared(reader, write, warnings=list(parsed.warnings), errors=list(parsed.errors))
+def build(
+    parsed: Parsed,
+    reader: Reader,
+    default_port: int,
+    write: Callable[[str], None],
+    kept: Mapping[tuple[SourceSpec, Selector], Store] | None = None,
+) -> Config:
+    """Set up every directive of every block; stores that `kept` has already are used again.
+
+    Raises ConfigErrors with all mistakes, those of `parsed` among them."""
+    shared = Shared(reader, write, kept or {}, warnings=list(parsed.warnings), errors=list(parsed.errors))
     served: dict[tuple[str, int], _Served] = {}
     later: dict[str, list[str]] = {}
     for block in parsed.blocks:

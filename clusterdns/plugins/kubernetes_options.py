@@ -17,6 +17,7 @@ from clusterdns.wire.names import ROOT, is_reverse, to_text
 
 # CoreDNS's bounds (seconds)
 DEFAULT_TTL, MAX_TTL = 5, 3600
+DEFAULT_PATIENCE = 5.0
 _GO_MAX_INT = 2**31 - 1
 
 
@@ -29,6 +30,11 @@ class Options(msgspec.Struct):
     tls: tuple[str, ...] = ()
     kubeconfig: str = ""
     context: str = ""
+    snapshot: str = ""
+    qps: float = 0.0
+    burst: int = 0
+    inflight: int = 0
+    patience: float = DEFAULT_PATIENCE
     ttl: int = DEFAULT_TTL
     pods: Pods = Pods.DISABLED
     endpoint_pod_names: bool = False
@@ -42,8 +48,20 @@ class Options(msgspec.Struct):
     @property
     def source(self) -> SourceSpec:
         if self.manifests:
-            return SourceSpec(self.manifests)
-        return SourceSpec((), self.endpoint, self.tls, self.kubeconfig, self.context)
+            return SourceSpec(self.manifests, snapshot=self.snapshot)
+        return SourceSpec(
+            endpoint=self.endpoint,
+            tls=self.tls,
+            kubeconfig=self.kubeconfig,
+            context=self.context,
+            snapshot=self.snapshot,
+            pods=self.pods is Pods.VERIFIED,
+            pod_names=self.endpoint_pod_names,
+            qps=self.qps,
+            burst=self.burst,
+            inflight=self.inflight,
+            patience=self.patience,
+        )
 
     def view(self, site: Site) -> View:
         bound = [text for text in site.addresses if "%" not in text and not ipaddress.ip_address(text).is_unspecified]
@@ -171,17 +189,29 @@ def _kubeconfig(option: Directive, options: Options, site: Site) -> None:
     options.kubeconfig, options.context = file.text, context[0].text if context else ""
 
 
+def _snapshot(option: Directive, options: Options, site: Site) -> None:
+    file = arguments(option, 1, 1)[0]
+    if not file.text:
+        raise file.error("is empty", "name a file in a directory that the server may write to")
+    options.snapshot = file.text
+
+
 def _qps(option: Directive, options: Options, site: Site) -> None:
-    decimal(arguments(option, 1, 1)[0], 0)
+    options.qps = decimal(arguments(option, 1, 1)[0], 0)
 
 
-def _count(option: Directive, options: Options, site: Site) -> None:
-    integer(arguments(option, 1, 1)[0], 0, _GO_MAX_INT)
+def _burst(option: Directive, options: Options, site: Site) -> None:
+    options.burst = integer(arguments(option, 1, 1)[0], 0, _GO_MAX_INT)
+
+
+def _inflight(option: Directive, options: Options, site: Site) -> None:
+    options.inflight = integer(arguments(option, 1, 1)[0], 0, _GO_MAX_INT)
 
 
 def _startup_timeout(option: Directive, options: Options, site: Site) -> None:
     token = arguments(option, 1, 1)[0]
-    if not duration(token):
+    options.patience = duration(token)
+    if not options.patience:
         raise token.error("must be longer than 0", "write for example 5s")
 
 
@@ -211,10 +241,11 @@ _OPTIONS: Mapping[str, Callable[[Directive, Options, Site], None]] = {
     "endpoint": _endpoint,
     "tls": _tls,
     "kubeconfig": _kubeconfig,
-    "apiserver_qps": _later(_qps),
-    "apiserver_burst": _later(_count),
-    "apiserver_max_inflight": _later(_count),
-    "startup_timeout": _later(_startup_timeout),
+    "snapshot": _snapshot,
+    "apiserver_qps": _qps,
+    "apiserver_burst": _burst,
+    "apiserver_max_inflight": _inflight,
+    "startup_timeout": _startup_timeout,
     "multicluster": _later(_multicluster),
     "zonal": _later(_zonal),
 }

@@ -13,7 +13,7 @@ from clusterdns.plugins.base import Context, Handler, Layer, Step
 from clusterdns.plugins.site import Site
 from clusterdns.wire.codes import Type
 from clusterdns.wire.query import Query
-from clusterdns.wire.records import Rdata, Relay, Reply, Response, RRset, Section
+from clusterdns.wire.records import Rdata, Relay, Reply, RRset, Section
 from clusterdns.wire.survey import unpack
 
 # Octets of an upstream's reply that is rotated; 300 addresses fit
@@ -52,7 +52,7 @@ def turning(reply: Reply, preferred: list[Network]) -> Reply:
     if not any(rrset.rtype in _TURNING and len(rrset.rdatas) > 1 for rrset in reply.answer):
         return reply
     answer = _prefer(reply.answer, preferred) if preferred else reply.answer
-    return Response(reply.rcode, answer, reply.authority, reply.additional, reply.aa, reply.ra, True)
+    return replace(reply, answer=answer, rotate=True)
 
 
 def _prefer(section: Section, preferred: list[Network]) -> Section:

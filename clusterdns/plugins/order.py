@@ -8,7 +8,19 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from clusterdns.corefile.directives import Directive
-from clusterdns.plugins import bind, errors, forward, kubernetes, loadbalance, log, whoami
+from clusterdns.plugins import (
+    bind,
+    errors,
+    forward,
+    health,
+    kubernetes,
+    loadbalance,
+    log,
+    multisocket,
+    ready,
+    reload,
+    whoami,
+)
 from clusterdns.plugins.base import Layer
 from clusterdns.plugins.site import Site
 
@@ -28,14 +40,14 @@ DIRECTIVES: tuple[Row, ...] = (
     Row("metadata"),
     Row("cancel"),
     Row("timeouts"),
-    Row("multisocket"),
-    Row("reload"),
+    Row("multisocket", multisocket.setup),
+    Row("reload", reload.setup),
     Row("nsid"),
     Row("bufsize"),
     Row("bind", bind.setup, repeats=True),
     Row("debug"),
-    Row("ready"),
-    Row("health"),
+    Row("ready", ready.setup),
+    Row("health", health.setup),
     Row("pprof"),
     Row("prometheus"),
     Row("errors", errors.setup),

@@ -1,6 +1,6 @@
 """Where directives are set up: one `Site` for each server block, one `Shared` for the whole configuration."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Protocol
 
@@ -26,33 +26,69 @@ class Timed(Protocol):
 
 class SourceSpec(msgspec.Struct, frozen=True):
     """Where the objects of a store come from: `manifests` paths; without them the API server, and without `endpoint`
-    and `kubeconfig` the one of the cluster that this pod runs in. `tls`: certificate, key and CA files."""
+    and `kubeconfig` the one of the cluster that this pod runs in. `tls`: certificate, key and CA files.
+
+    `snapshot`: the file that the last known state is kept in, empty for none. `pods`: pods are wanted; `pod_names`:
+    their names are. `qps`, `burst`, `inflight`: limits of requests to the API server, 0 for none. `patience`: seconds
+    that a reload waits for the first complete list before it goes on, and after which a start says that it is waiting.
+    """
 
     manifests: tuple[str, ...] = ()
     endpoint: str = ""
     tls: tuple[str, ...] = ()
     kubeconfig: str = ""
     context: str = ""
+    snapshot: str = ""
+    pods: bool = False
+    pod_names: bool = False
+    qps: float = 0.0
+    burst: int = 0
+    inflight: int = 0
+    patience: float = 5.0
+
+
+# Host and port of an HTTP listener; an empty host is all addresses
+Where = tuple[str, int]
+
+
+class Process(msgspec.Struct):
+    """What blocks ask of the process, not of its answers.
+
+    `health`: seconds of lameduck by address. `ready`: by address, whether readiness may be lost again
+    (`continuously`). `reload`: seconds between two looks at the Corefile, and of jitter; None: only on a signal.
+    `workers`: what `multisocket` says, 0 for as many as there are CPUs; None without it.
+    """
+
+    health: dict[Where, float] = msgspec.field(default_factory=dict)
+    ready: dict[Where, bool] = msgspec.field(default_factory=dict)
+    reload: tuple[float, float] | None = None
+    workers: int | None = None
 
 
 class Shared(msgspec.Struct):
     """What all server blocks have in common.
 
     `write` takes a finished line of the query log or the error log. `stores`: one for each source and selector.
-    `pods`: the sources of which pods are wanted.
+    `kept`: those of the configuration before.
     """
 
     reader: Reader
     write: Callable[[str], None]
+    kept: Mapping[tuple[SourceSpec, Selector], Store] = msgspec.field(default_factory=dict)
     stores: dict[tuple[SourceSpec, Selector], Store] = msgspec.field(default_factory=dict)
-    pods: set[SourceSpec] = msgspec.field(default_factory=set)
     timed: list[Timed] = msgspec.field(default_factory=list)
+    process: Process = msgspec.field(default_factory=Process)
     warnings: list[str] = msgspec.field(default_factory=list)
     errors: list[ConfigError] = msgspec.field(default_factory=list)
 
     def store(self, source: SourceSpec, selector: Selector) -> Store:
         """The store of that source, made when it is first asked for."""
-        return self.stores.setdefault((source, selector), Store(selector))
+        where = (source, selector)
+        return self.stores.setdefault(where, self.kept.get(where) or Store(selector))
+
+    def stores_of(self, source: SourceSpec) -> list[Store]:
+        """One for each selector."""
+        return [store for (spec, _), store in self.stores.items() if spec == source]
 
 
 class Site(msgspec.Struct):

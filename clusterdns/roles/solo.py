@@ -1,220 +1,235 @@
-"""`--workers 0`: sources, store, memo and sockets in one process and one loop."""
+"""`--workers 0`: sources, store, memo, sockets and HTTP in one process and one loop."""
 
 import asyncio
-import gc
 import logging
-import resource
 import signal
 import time
 from collections.abc import Callable
-from contextlib import suppress
-from functools import partial
-from typing import Any
+from socket import socket
+from typing import TYPE_CHECKING
 
 from clusterdns import __version__
-from clusterdns.kube.objects import Event, Kind
-from clusterdns.net.entropy import Entropy
-from clusterdns.net.exchange import Exchange
-from clusterdns.net.listen import bind
+from clusterdns.corefile.record import Record, Recorder
+from clusterdns.errors import ClusterDNSError
+from clusterdns.net.listen import bind, bind_http
 from clusterdns.net.machine import Machine
-from clusterdns.net.responder import Plan, Responder, Service
-from clusterdns.net.tcp import TcpListener
-from clusterdns.net.udp import MAX_UDP, UdpListener
-from clusterdns.plugins.build import Config, Listener
-from clusterdns.plugins.site import SourceSpec
+from clusterdns.plugins.build import Config
+from clusterdns.plugins.site import Process
+from clusterdns.plugins.site import Where as HttpWhere
+from clusterdns.roles.drain import Drain
+from clusterdns.roles.hub import Hub
+from clusterdns.roles.intake import Intake, source_id, sources
 from clusterdns.roles.load import load
 from clusterdns.roles.output import BugReporter
+from clusterdns.roles.process import become, raise_descriptor_limit, settle_memory
+from clusterdns.roles.serving import Serving, Sockets, Where, handle_loop_errors, say_served
+from clusterdns.roles.subscriber import LocalFeed
+from clusterdns.roles.watch import CorefileWatch
 from clusterdns.settings import Settings
-from clusterdns.sources.manifests import Manifests, follow
+from clusterdns.sources.table import Table
 from clusterdns.stats import Cells
 
-# Allocations between two looks of the collector at young objects: entries of the memo are many and hold no cycles.
-_GC_YOUNG = 50_000
+if TYPE_CHECKING:
+    from clusterdns.admin.http import Admin
+
 # Seconds between the calls of what keeps windows of time (`errors`)
 _TICK = 1.0
-# Longer than any window (seconds)
-_FOREVER = 1e9
+# Seconds that queries in hand have at the end: as long as one may wait for its upstreams
+GRACE = 5.0
 
 _log = logging.getLogger("clusterdns")
 
 
 class Solo:
-    """The server. `start` until it serves, `close` when it is over."""
+    """The server. `start` until it serves, `close` when it is over. Implements `admin.probes.Probes`."""
 
     def __init__(self, settings: Settings, write: Callable[[str], None]) -> None:
-        self._settings = settings
-        self._write = write
-        self.cells = Cells()
-        self._machine = Machine()
-        self.responders: list[Responder] = []
-        self._closers: list[Callable[[], object]] = []
+        self._settings, self._write = settings, write
+        self._machine, self._loop = Machine(), asyncio.get_running_loop()
+        self._report = BugReporter(self._loop.time)
+        self.serving = Serving(Cells())
+        self.hub = Hub(self._report)
+        self.intake = Intake(self.serving, hold=True)
+        self._feed = LocalFeed(self._tables, self.intake)
+        self._watch = CorefileWatch(self._machine, self.reload)
+        self._http: dict[HttpWhere, socket] = {}
+        self._admin: Admin | None = None
+        self._reloading: asyncio.Task[None] | None = None
+        self._again = self._draining = False
+        self._ticker = self._loop.call_later(_TICK, self._tick)
         self.config: Config | None = None
-        self.exchange: Exchange | None = None
 
     async def start(self) -> None:
         """Raises ConfigErrors for a bad Corefile, ClusterDNSError for a port that cannot be had."""
-        loop = asyncio.get_running_loop()
-        self.config = config = load(self._settings, self._machine, self._write)
+        handle_loop_errors(self._report)
+        raise_descriptor_limit()
+        recorder = Recorder(self._machine)
+        self.config = config = load(self._settings, recorder, self._write)
         for warning in config.shared.warnings:
             _log.warning("%s", warning)
-        report = BugReporter(loop.time)
-        loop.set_exception_handler(partial(_loop_error, report))
-        _raise_descriptor_limit()
-        self.exchange = exchange = Exchange(Entropy())
-        self._closers.append(exchange.close)
-        service = Service(exchange, self.cells, report)
-        sources = self._first_lists(config)
-        for listener in config.listeners:
-            await self._listen(listener, service)
-        for source in dict.fromkeys(spec for spec, _ in config.shared.stores):
-            if not source.manifests:
-                self._watch(source, source in config.shared.pods)
-        for source, manifests in sources.items():
-            task = loop.create_task(follow(manifests, partial(self.apply, source), _complain))
-            task.add_done_callback(partial(_report_end, report))
-            self._closers.append(task.cancel)
-        ticker = loop.call_later(_TICK, self._tick)
-        self._closers.append(ticker.cancel)
-        _settle_memory()
+        bound = self._bind(config)
+        self.serving.prepare(config)
+        await self._follow(config)
+        self._feed.settle()
+        await self.serving.adopt(config, bound)
+        await self._open_http(config.shared.process)
+        if not self._settings.quiet:
+            say_served(config, {where: socks.udp[0].getsockname()[1] for where, socks in bound.items()}, self._write)
+        self._watch.follow(recorder.record(), config.shared.process.reload)
+        settle_memory()
+
+    def reload(self) -> None:
+        """Read the Corefile again, now or after the reload that is under way."""
+        if self._reloading is not None and not self._reloading.done():
+            self._again = True
+        else:
+            self._reloading = self._loop.create_task(self._reload())
+
+    async def drain(self, hurry: asyncio.Event) -> None:
+        """Answer and watch until nobody asks any more, then finish what is in hand. `hurry` ends the first part."""
+        self._draining = True
+        lameduck = max(self._process().health.values(), default=0.0)
+        drain = Drain(self._loop.time(), lameduck, self.serving.cells.total())
+
+        def over() -> bool:
+            return drain.over(self._loop.time(), self.serving.cells.total()) or hurry.is_set()
+
+        await become(over, lameduck)
+        self.serving.refuse_more()
+        await become(lambda: not self.serving.waiting, GRACE)
 
     def summary(self) -> str:
-        """What was done, for the last line of the log."""
-        hits, total = self.cells.total(memo=True), self.cells.total()
-        dropped = sum(responder.memo.dropped for responder in self.responders)
-        ignored = self.exchange.mismatches if self.exchange else 0
-        return (
-            f"stopped after {total} answers, {hits} of them from the memo; changes dropped {dropped} of its entries; "
-            f"{ignored} upstream replies were no answers"
-        )
+        return self.serving.summary()
 
-    def close(self) -> None:
-        for close in reversed(self._closers):
-            close()
-        if self.config is not None:
-            for timed in self.config.shared.timed:
-                # As if every window had ended: what was counted is not lost
-                timed.tick(time.monotonic() + _FOREVER)
+    async def close(self) -> None:
+        self._ticker.cancel()
+        self._watch.close()
+        if self._reloading is not None:
+            self._reloading.cancel()
+        self._feed.subscriber.close()
+        if self._admin is not None:
+            await self._admin.close()
+        for sock in self._http.values():
+            sock.close()
+        self.hub.close()
+        self.serving.close()
 
-    def apply(self, source: SourceSpec, events: list[Event]) -> None:
-        """Take events into every store of that source, and drop what was made from what they changed."""
-        if self.config is None:
+    def stopped(self) -> list[str]:
+        """The loop that answers HTTP is the loop that answers queries."""
+        return []
+
+    def unready(self) -> list[str]:
+        return [f"kubernetes: {text}" for text in self.hub.missing()]
+
+    def draining(self) -> bool:
+        return self._draining
+
+    def report(self) -> list[str]:
+        return self.hub.report()
+
+    async def _reload(self) -> None:
+        self._again = False
+        old, recorder = self.config, Recorder(self._machine)
+        if old is None:
             return
-        now = int(time.time())
-        for (spec, _), store in self.config.shared.stores.items():
-            if spec == source:
-                for event in events:
-                    self._drop(id(store), store.apply(event, now))
+        try:
+            config = load(self._settings, recorder, self._write, old.shared.stores)
+            bound = self._bind(config)
+        except ClusterDNSError as error:
+            _log.error("reload: %s; the configuration that was loaded is served on", error)
+            # Not tried again before it changes
+            self._watch.follow(recorder.record(), self._process().reload)
+            return
+        self.serving.prepare(config)
+        await self._follow(old, config)
+        await become(lambda: self.intake.filled, max((spec.patience for spec in sources(config)), default=0.0))
+        await self._commit(config, recorder.record(), bound)
+        if self._again:
+            self._reloading = self._loop.create_task(self._reload())
 
-    def _drop(self, store: int, keys: set[bytes]) -> None:
-        if keys:
-            for responder in self.responders:
-                responder.memo.drop(store, keys)
+    async def _commit(self, config: Config, record: Record, bound: dict[Where, Sockets]) -> None:
+        await self.serving.adopt(config, bound)
+        self.config = config
+        await self._follow(config)
+        self.hub.keep(sources(config))
+        for warning in config.shared.warnings:
+            _log.warning("%s", warning)
+        try:
+            await self._open_http(config.shared.process)
+        except ClusterDNSError as error:
+            _log.error("reload: %s; the rest of the new configuration is served", error)
+        self._watch.follow(record, config.shared.process.reload)
+        _log.info("reloaded: the configuration has SHA-512 %s", record.digest)
 
-    def _first_lists(self, config: Config) -> dict[SourceSpec, Manifests]:
-        """What there is before the sockets open, so that the first answer is right already."""
-        sources: dict[SourceSpec, Manifests] = {}
-        for source in dict.fromkeys(spec for spec, _ in config.shared.stores):
-            if source.manifests:
-                sources[source] = Manifests(source.manifests)
-                change = sources[source].scan()
-                self.apply(source, change.events)
-                for complaint in change.complaints:
-                    _complain(complaint)
-        return sources
+    async def _follow(self, *configs: Config) -> None:
+        await self.hub.start(spec for config in configs for spec in sources(config))
+        self.intake.follow(*configs)
+        self._feed.subscriber.want(self.intake.want(0))
 
-    def _watch(self, source: SourceSpec, pods: bool) -> None:
-        """Follow an API server from threads; its client is imported only where there is one (40 MB)."""
-        from clusterdns.sources.access import Access
-        from clusterdns.sources.apiserver import ApiServer
+    def _bind(self, config: Config) -> dict[Where, Sockets]:
+        """Sockets for the listeners that are not served yet.  Raises ClusterDNSError, and has bound none then."""
+        bound: dict[Where, Sockets] = {}
+        try:
+            for listener in config.listeners:
+                where = (listener.address, listener.port)
+                if where not in self.serving.listening:
+                    bound[where] = Sockets(*bind(listener.address, listener.port, self._machine.interfaces()))
+        except ClusterDNSError:
+            for sockets in bound.values():
+                for sock in sockets.udp + sockets.tcp:
+                    sock.close()
+            raise
+        return bound
 
-        loop = asyncio.get_running_loop()
-        kinds = (Kind.NAMESPACE, Kind.SERVICE, Kind.SLICE, *((Kind.POD,) if pods else ()))
+    async def _open_http(self, process: Process) -> None:
+        """Raises ClusterDNSError for a port that cannot be had."""
+        wanted = {*process.health, *process.ready}
+        if not wanted and self._admin is None:
+            return
+        from clusterdns.admin.http import Admin
 
-        def emit(events: list[Event]) -> None:
-            # The loop may have closed while the thread was reading
-            with suppress(RuntimeError):
-                loop.call_soon_threadsafe(self.apply, source, events)
+        for where in wanted - self._http.keys():
+            self._http[where] = bind_http(*where)
+        self._admin = self._admin or Admin(self)
+        await self._admin.start(self._http, process)
+        for where in self._http.keys() - wanted:
+            self._http.pop(where).close()
 
-        server = ApiServer(partial(Access, source), kinds, emit, _complain)
-        server.start()
-        self._closers.append(server.stop)
+    def _process(self) -> Process:
+        return self.config.shared.process if self.config else Process()
 
-    async def _listen(self, listener: Listener, service: Service) -> None:
-        plan = Plan(listener.router, listener.classifiers, listener.address)
-        udp, tcp = bind(listener.address, listener.port, self._machine.interfaces())
-        datagrams = Responder(plan, service, "udp", MAX_UDP)
-        self.responders.append(datagrams)
-        self._closers += [UdpListener(sock, datagrams).close for sock in udp]
-        for sock in tcp:
-            stream = TcpListener(plan, service)
-            await stream.start(sock)
-            self.responders.append(stream.responder)
-            self._closers.append(stream.close)
-        if not self._settings.quiet:
-            on = f" on {listener.address}" if listener.address else ""
-            for zone in listener.zones:
-                self._write(f"{zone}:{udp[0].getsockname()[1]}{on}")
+    def _tables(self) -> dict[bytes, Table]:
+        return {source_id(spec): table for spec, table in self.hub.tables.items()}
 
     def _tick(self) -> None:
-        if self.config is not None:
-            now = time.monotonic()
-            for timed in self.config.shared.timed:
-                timed.tick(now)
-        asyncio.get_running_loop().call_later(_TICK, self._tick)
+        self.serving.tick(time.monotonic())
+        self._ticker = self._loop.call_later(_TICK, self._tick)
 
 
 async def serve(
     settings: Settings, write: Callable[[str], None], ready: Callable[[Solo], None] = lambda _: None
 ) -> None:
     """Serve until SIGTERM or SIGINT. `ready` is called when the sockets are open."""
-    loop, stop = asyncio.get_running_loop(), asyncio.Event()
-    for number in (signal.SIGHUP, signal.SIGUSR1):
-        loop.add_signal_handler(
-            number, _log.warning, "this version does not reload: restart it to read the Corefile again"
-        )
+    loop, stop, hurry = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
     solo = Solo(settings, write)
+    for number in (signal.SIGHUP, signal.SIGUSR1):
+        loop.add_signal_handler(number, solo.reload)
+
+    def end() -> None:
+        if stop.is_set():
+            hurry.set()
+        stop.set()
+
     try:
         await solo.start()
         # Until here a signal ends the process at once: see `__main__`
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
+            loop.add_signal_handler(number, end)
         if not settings.quiet:
             write(f"clusterdns-{__version__}")
         ready(solo)
         await stop.wait()
+        await solo.drain(hurry)
         _log.info("%s", solo.summary())
     finally:
-        solo.close()
-
-
-def _loop_error(report: BugReporter, _: asyncio.AbstractEventLoop, what: dict[str, Any]) -> None:
-    """The system's refusals (no more descriptors) are no bugs."""
-    error = what.get("exception", RuntimeError(what.get("message", "")))
-    if isinstance(error, OSError):
-        _log.error("%s: %s; check the limits of this process", what.get("message", "the system refused"), error)
-    else:
-        report(error, "in the loop")
-
-
-def _report_end(report: BugReporter, task: asyncio.Task[None]) -> None:
-    """A source that ends by itself has a bug; what it brought so far is served on."""
-    if not task.cancelled() and (error := task.exception()) is not None:
-        report(error, "in a source of objects")
-
-
-def _complain(text: str) -> None:
-    """What a source has to say: a complaint, or that one is mended."""
-    _log.log(logging.INFO if text.endswith(": is good again") else logging.ERROR, "%s", text)
-
-
-def _raise_descriptor_limit() -> None:
-    """256 ports for each upstream and 2,000 TCP clients need more than the usual soft limit of 1,024."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def _settle_memory() -> None:
-    """What is there after the start stays: the collector need not look at it again."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_GC_YOUNG, 20, 100)
+        await solo.close()

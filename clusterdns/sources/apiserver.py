@@ -3,234 +3,155 @@
 import logging
 import random
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 
-import msgspec
+from clusterdns.kube.manifest import SERVICE_LABEL
+from clusterdns.kube.objects import Kind
+from clusterdns.kube.packed import SYNCED, Packed, key
+from clusterdns.kube.stream import Change, Line
+from clusterdns.plugins.site import SourceSpec
+from clusterdns.sources.access import Access
+from clusterdns.sources.follower import Follower
+from clusterdns.sources.latency import CLUSTER_IP, HEADLESS, SERVICE_KINDS, TRIGGER, Histogram, unix_seconds
+from clusterdns.sources.reflector import Reflector
+from clusterdns.sources.refusals import AccessError
+from clusterdns.sources.resources import RESOURCES, complaint
+from clusterdns.sources.timing import Clock, Timing
 
-from clusterdns.kube.objects import Event, Kind, Synced
-from clusterdns.kube.stream import Page, head, line, page
-from clusterdns.sources.access import JSON, METADATA, Access, AccessError
-from clusterdns.sources.reflector import GONE, Broken, Expired, Reflector
-
-# Objects in one page of a list: 500 EndpointSlices are some 9 MB (the API's own clients ask for as many)
-PAGE = 500
-# The server ends a watch after a random time between these (seconds), so that all clients do not come back at once
-WATCH_SECONDS = (300, 600)
-# Seconds without a line: bookmarks come every minute, so a watch that is silent for longer is dead
-SILENCE = 90.0
-# Seconds for one page of a list
-LIST_TIMEOUT = 60.0
-# Pauses after failures (seconds): doubled each time, then drawn from the upper half
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
-
+# Rounds in a row that end at once and in good order, until something must be wrong
+_RESTLESS = 3
 
 _log = logging.getLogger(__name__)
 
 
-class Resource(msgspec.Struct, frozen=True):
-    """Where a kind is found, and what of it is asked for."""
-
-    kind: Kind
-    path: str
-    selection: Mapping[str, str] = {}
-
-    @property
-    def name(self) -> str:
-        return self.path.rpartition("/")[2]
-
-
-# Pods that have ended have given their addresses back
-_RUNNING = {"fieldSelector": "status.phase!=Succeeded,status.phase!=Failed,status.phase!=Unknown"}
-RESOURCES: Mapping[Kind, Resource] = {
-    Kind.NAMESPACE: Resource(Kind.NAMESPACE, "/api/v1/namespaces"),
-    Kind.SERVICE: Resource(Kind.SERVICE, "/api/v1/services"),
-    Kind.SLICE: Resource(Kind.SLICE, "/apis/discovery.k8s.io/v1/endpointslices"),
-    Kind.POD: Resource(Kind.POD, "/api/v1/pods", _RUNNING),
-}
-
-
-class Timing(msgspec.Struct, frozen=True):
-    """Seconds; see the constants."""
-
-    silence: float = SILENCE
-    first_pause: float = FIRST_PAUSE
-    longest_pause: float = LONGEST_PAUSE
-
-
 class ApiServer:
-    """`connect` is called until it gives an Access. `emit` gets events and `report` complaints, both from threads of
-    this source."""
+    """The objects of one API server, from `start` until `stop`.
+
+    `connect` makes the Access. `emit` gets what changed, `report` complaints; both are called from threads of this
+    source, `emit` by one at a time. The first list of a kind, and what a later list found, are emitted as a whole;
+    SYNCED follows once the last kind was listed. An outage emits nothing.
+
+    `latency`: seconds from a change of the cluster to its arrival here, by kind of Service, of what watches told.
+    """
 
     def __init__(
         self,
+        source: SourceSpec,
         connect: Callable[[], Access],
         kinds: tuple[Kind, ...],
-        emit: Callable[[list[Event]], None],
+        emit: Callable[[list[Packed]], None],
         report: Callable[[str], None],
         timing: Timing | None = None,
+        clock: Clock | None = None,
     ) -> None:
-        self._connect, self._emit, self._report, self._timing = connect, emit, report, timing or Timing()
-        self._reflectors = {kind: Reflector(kind) for kind in kinds}
+        self._access, self._emit, self._report = connect(), emit, report
+        self._timing, self._clock = timing or Timing(), clock or Clock()
+        self.latency: Mapping[str, Histogram] = {name: Histogram() for name in SERVICE_KINDS}
+        self._reflectors = {kind: Reflector(kind, source.pod_names) for kind in kinds}
+        self._followers = [
+            Follower(RESOURCES[kind], reflector, self._timing, self._clock, self._heed)
+            for kind, reflector in self._reflectors.items()
+        ]
         self._lock = threading.Lock()
         self._synced = False
-        # Kinds whose first list was sent on
-        self._listed: set[Kind] = set()
         self._stopped = threading.Event()
-        # How many objects of each kind a watch had lost, found and mended
-        self.repaired: dict[Kind, int] = dict.fromkeys(kinds, 0)
-        # When each kind was last heard of, in monotonic seconds
-        self.heard: dict[Kind, float] = {}
 
     def start(self) -> None:
-        for kind in self._reflectors:
-            threading.Thread(target=partial(self._run, kind), name=f"watch {kind.value}", daemon=True).start()
+        """Begin to list and to watch, in daemon threads."""
+        for follower in self._followers:
+            name = f"watch {follower.resource.name}"
+            threading.Thread(target=partial(self._run, follower), name=name, daemon=True).start()
 
     def stop(self) -> None:
-        """The threads end with their next event or failure; they keep nothing that must be saved."""
-        self._stopped.set()
+        """Nothing is emitted after this. The threads end by themselves; they keep nothing that must be saved."""
+        with self._lock:
+            self._stopped.set()
+        self._access.close()
 
     def missing(self) -> list[str]:
-        """Names of the resources that were not listed yet."""
-        return [RESOURCES[kind].name for kind in self._reflectors if kind not in self._listed]
+        """The resources that were not listed yet, each with its last failure: `services: 403 Forbidden: ...`."""
+        return [
+            f"{each.resource.name}: {each.failure or 'not listed yet'}"
+            for each in self._followers
+            if not each.reflector.listed
+        ]
 
-    def _run(self, kind: Kind) -> None:
-        """For ever: one round after the other, with pauses after failures."""
-        failures, said = 0, ""
-        access: Access | None = None
+    def ages(self, now: float) -> dict[str, float]:
+        """Resource -> seconds since the server told anything of it, were it only a bookmark; before that, since this
+        source was made. `now`: of the monotonic clock."""
+        return {each.resource.name: now - each.heard for each in self._followers}
+
+    @property
+    def repaired(self) -> dict[str, int]:
+        """Resource -> how many objects watches had lost the state of, found and mended."""
+        return {each.resource.name: each.repaired for each in self._followers}
+
+    def _run(self, follower: Follower) -> None:
+        """For ever: one round after the other, with pauses after failures and after rounds that soon ended."""
+        failures = 0
         while not self._stopped.is_set():
-            heard = self.heard.get(kind)
-            try:
-                access = access or self._connect()
-                self._round(access, self._reflectors[kind])
-                failures, said = 0, ""
-            except AccessError as error:
-                # A round that heard something was no failure of the server
-                failures = 1 if self.heard.get(kind) != heard else failures + 1
-                text = complaint(RESOURCES[kind], error)
-                if text != said:
-                    self._report(text)
-                said = text
-                self._stopped.wait(error.retry_after or pause(failures, self._timing, random.random()))
-            except Exception:
-                # A bug must not end the watch for good
-                _log.exception("a bug while watching %s; please report it", RESOURCES[kind].name)
-                self._reflectors[kind].expire()
-                self._stopped.wait(self._timing.longest_pause)
+            begun = self._clock.monotonic()
+            error = self._attempt(follower)
+            lasted = self._clock.monotonic() - begun >= self._timing.longest_pause
+            failures = 0 if lasted else failures
+            if error is not None or not lasted:
+                failures += 1
+                if failures == _RESTLESS and error is None:
+                    self._failed(follower, AccessError("each answer ends at once"))
+                asked = min(error.retry_after, self._timing.longest_pause) if error else 0.0
+                self._stopped.wait(max(asked, self._timing.pause(failures, random.random())))
 
-    def _round(self, access: Access, reflector: Reflector) -> None:
-        """List if need be, then watch until the watch ends.  Raises AccessError."""
+    def _attempt(self, follower: Follower) -> AccessError | None:
+        """One round, and why it failed."""
         try:
-            if not reflector.version:
-                self._list(access, reflector)
-            self._watch(access, reflector)
-            self._audit(access, reflector)
-        except Expired:
-            reflector.expire()
-        except (Broken, msgspec.MsgspecError) as error:
-            reflector.expire()
-            raise AccessError(str(error)) from error
+            for changes in follower.round(self._access):
+                self._send(follower, changes)
+                if self._stopped.is_set():
+                    return None
         except AccessError as error:
-            if error.status == GONE:
-                reflector.expire()
-                return
-            raise
+            self._failed(follower, error)
+            return error
+        except Exception as error:
+            # A bug must not end the watch for good
+            _log.exception("a bug while watching %s; please report it", follower.resource.name)
+            follower.reflector.expire()
+            return AccessError(f"a bug: {error}", retry_after=self._timing.longest_pause)
+        return None
 
-    def _list(self, access: Access, reflector: Reflector) -> None:
-        reflector.begin_list()
-        version = ""
-        for found in _pages(access, RESOURCES[reflector.kind], {}, JSON):
-            reflector.take_page(found)
-            self._heard(reflector)
-            version = found.version
-        self._send(reflector, reflector.end_list(version))
+    def _failed(self, follower: Follower, error: AccessError) -> None:
+        """The same failure again is not said again."""
+        text, known = str(error), follower.failure
+        follower.failure = text
+        if text != known and not self._stopped.is_set():
+            self._report(complaint(follower.resource, follower.verb, error))
 
-    def _audit(self, access: Access, reflector: Reflector) -> None:
-        """After each watch: was anything lost on the way? The list is of exactly the version that was watched up to,
-        so that any difference is a loss; then everything is listed again. A server that has forgotten that version
-        cannot be asked."""
-        exactly = {"resourceVersion": reflector.version, "resourceVersionMatch": "Exact"}
-        try:
-            pages = _pages(access, RESOURCES[reflector.kind], exactly, METADATA)
-            there = [head(raw) for found in pages for raw in found.items]
-        except AccessError as error:
-            if error.status == GONE:
-                return
-            raise
-        if lost := reflector.lost(there):
-            self.repaired[reflector.kind] += lost
-            name = RESOURCES[reflector.kind].name
-            self._report(
-                f"kubernetes API: the watch of {name} had lost the state of {lost} objects; they are listed again"
-            )
-            reflector.expire()
-
-    def _watch(self, access: Access, reflector: Reflector) -> None:
-        resource = RESOURCES[reflector.kind]
-        seconds = random.randint(*WATCH_SECONDS)
-        asked = {
-            "watch": "true",
-            "allowWatchBookmarks": "true",
-            "timeoutSeconds": str(seconds),
-            "resourceVersion": reflector.version,
-            **resource.selection,
-        }
-        for raw in access.lines(resource.path, asked, self._timing.silence):
-            events = reflector.take_line(line(raw))
-            self._heard(reflector)
-            self._send(reflector, events)
-            if self._stopped.is_set():
-                return
-
-    def _heard(self, reflector: Reflector) -> None:
-        self.heard[reflector.kind] = time.monotonic()
-
-    def _send(self, reflector: Reflector, events: list[Event]) -> None:
-        complaints, reflector.complaints = reflector.complaints, []
-        for text in complaints:
+    def _send(self, follower: Follower, changes: list[Packed]) -> None:
+        for text in follower.reflector.complaints():
             self._report(text)
+        if follower.failure and follower.reflector.version:
+            follower.failure = ""
+            self._report(f"kubernetes API: {follower.resource.name}: is good again")
         with self._lock:
-            if reflector.listed:
-                self._listed.add(reflector.kind)
-            if not self._synced and len(self._listed) == len(self._reflectors):
+            if not self._synced and all(each.listed for each in self._reflectors.values()):
                 self._synced = True
-                events = [*events, Synced()]
-            if events:
-                self._emit(events)
+                changes = [*changes, SYNCED]
+            if changes and not self._stopped.is_set():
+                self._emit(changes)
 
-
-def _pages(access: Access, resource: Resource, query: Mapping[str, str], accept: str) -> Iterator[Page]:
-    """The pages of a list.  Raises AccessError."""
-    asked = {"limit": str(PAGE), **resource.selection, **query}
-    while True:
-        found = page(access.read(resource.path, asked, LIST_TIMEOUT, accept))
-        yield found
-        if not found.token:
+    def _heed(self, line: Line) -> None:
+        """How long did this change of a slice take to come here?"""
+        trigger = line.annotations.get(TRIGGER)
+        if not trigger or line.change is Change.DELETED:
             return
-        # The token stands for the version as well (API concepts, "Retrieving large results sets in chunks")
-        asked = {"limit": str(PAGE), **resource.selection, "continue": found.token}
+        since = unix_seconds(trigger)
+        kind = self._service_kind(line.head.namespace, line.labels.get(SERVICE_LABEL, ""))
+        if since is not None and kind is not None:
+            self.latency[kind].observe(self._clock.wall() - since)
 
-
-def pause(failures: int, timing: Timing, drawn: float) -> float:
-    """Seconds to wait after that many failures in a row; `drawn` from 0 to 1 spreads the clients of one server."""
-    longest = min(timing.first_pause * 2.0 ** min(failures - 1, 16), timing.longest_pause)
-    return longest * (0.5 + drawn / 2)
-
-
-def complaint(resource: Resource, error: AccessError) -> str:
-    """Resource, verb, the server's answer and what to do."""
-    advice = _ADVICE.get(
-        error.status, "it is tried again for ever; check the address, and whether the API server is up"
-    )
-    if "certificate" in str(error).lower():
-        advice = "check the CA and the dates of the certificates, and the clock of this machine"
-    return f"kubernetes API: list and watch {resource.name}: {error}; {advice}"
-
-
-_ADVICE: Mapping[int, str] = {
-    401: "the token or certificate is not accepted: check the service account or the kubeconfig",
-    403: "allow it to the service account: verbs list and watch on this resource (a ClusterRole and its binding)",
-    404: "the server does not have this resource: check its version and the address",
-    429: "the server is busy; it is tried again",
-}
+    def _service_kind(self, namespace: str, name: str) -> str | None:
+        """None for a Service that is not known: the watches of Services and slices are two."""
+        services, where = self._reflectors.get(Kind.SERVICE), key(Kind.SERVICE, namespace, name)
+        if services is None or where not in services:
+            return None
+        return HEADLESS if where in services.headless else CLUSTER_IP

@@ -7,10 +7,8 @@ and little about the symbolic links of a mounted ConfigMap.
 import asyncio
 import hashlib
 import os
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from clusterdns.errors import SourceError
@@ -20,6 +18,7 @@ from clusterdns.sources.complaints import Complaints
 from clusterdns.sources.documents import Identity
 from clusterdns.sources.listing import Seen, Signature, content, shown, walk
 from clusterdns.sources.merge import Merged, events, merge
+from clusterdns.sources.threads import in_thread
 
 # A file changed this recently may change again without a new mtime (FAT counts in 2 s): it is read once more.
 RACY_NS = 2_000_000_000
@@ -121,42 +120,18 @@ async def follow(
     apply: Callable[[list[Event]], object],
     report: Callable[[str], object],
     interval: float = 0.5,
+    scanned: Callable[[], object] = lambda: None,
 ) -> None:
-    """Scan every `interval` seconds in a thread, for ever; hand over events (all of a scan at once) and complaints."""
+    """Scan every `interval` seconds in a thread, for ever; hand over events (all of a scan at once) and complaints.
+    `scanned` is called after each."""
     while True:
-        change = await _in_thread(manifests.scan)
+        change = await in_thread(manifests.scan, "manifests")
         if change.events:
             apply(change.events)
         for complaint in change.complaints:
             report(complaint)
+        scanned()
         await asyncio.sleep(interval)
-
-
-async def _in_thread(call: Callable[[], Change]) -> Change:
-    """As asyncio.to_thread, in a daemon thread: the end of the process does not wait for a large file."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[Change] = loop.create_future()
-
-    def settle(result: Change | None, error: BaseException | None) -> None:
-        if future.cancelled():
-            return
-        if result is None:
-            future.set_exception(error or RuntimeError("the scan gave nothing"))
-        else:
-            future.set_result(result)
-
-    def run() -> None:
-        result, failure = None, None
-        try:
-            result = call()
-        except Exception as error:
-            failure = error
-        # The loop may have closed meanwhile
-        with suppress(RuntimeError):
-            loop.call_soon_threadsafe(settle, result, failure)
-
-    threading.Thread(target=run, name="manifests", daemon=True).start()
-    return await future
 
 
 def _taken(path: str, known: _File, raw: bytes) -> _File:

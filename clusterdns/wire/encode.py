@@ -4,9 +4,9 @@ from struct import Struct
 
 import msgspec
 
-from clusterdns.wire.codes import Type
+from clusterdns.wire.codes import Option, Type
 from clusterdns.wire.query import AA, AD, CD, HEADER_SIZE, QR, RA, RD, TC, Request
-from clusterdns.wire.records import Names, Rdata, Relay, Reply, Response, RRset, Section
+from clusterdns.wire.records import Ede, Names, Rdata, Relay, Reply, Response, RRset, Section
 from clusterdns.wire.survey import unpack
 
 # RFC 1035 4.2.1, and RFC 6891 6.2.3: a smaller advertised payload means this one.
@@ -30,6 +30,8 @@ _HEADER = Struct("!HHHHHH")
 _HEAD = Struct("!HHHHH")
 _RECORD = Struct("!HHIH")
 _OPT = Struct("!BHHIH")
+# RFC 8914 section 2: code and length of the option, and the INFO-CODE
+_EDE = Struct("!HHH")
 
 
 class Run(msgspec.Struct, frozen=True, gc=False):
@@ -100,14 +102,14 @@ def encode(request: Request, reply: Reply, limit: int = MAX_MESSAGE, turn: int =
         if relayed is not None and len(request.question) + len(relayed.body) + HEADER_SIZE <= limit:
             return relayed
         reply = unpack(reply, max(limit, _TAKEN_APART))
-    writer = _Writer(request, reply, limit)
+    opt = _opt(request, reply.rcode, reply.ede)
+    writer = _Writer(request, reply, limit - len(opt))
     turn = turn if reply.rotate else 0
     answers = writer.section(reply.answer, turn)
     runs = tuple(writer.runs) if reply.rotate else ()
     authorities = writer.section(reply.authority)
     additionals = writer.section(reply.additional)
     missing = reply.cut or answers < _count(reply.answer) or authorities < _count(reply.authority)
-    opt = _opt(request, reply.rcode)
     flags = QR | request.flags & _OPCODE_RD_CD | reply.rcode & 0xF | (TC if missing else 0)
     flags |= (AA if reply.aa else 0) | (RA if reply.ra or recursive else 0) | (AD if reply.ad else 0)
     head = _HEAD.pack(flags, 1, answers, authorities, additionals + bool(opt))
@@ -140,11 +142,12 @@ def _relay(request: Request, relay: Relay) -> Encoded | None:
     return Encoded(_HEAD.pack(flags, 1, answers, authorities, additionals), body + opt)
 
 
-def _opt(request: Request, rcode: int) -> bytes:
+def _opt(request: Request, rcode: int, ede: Ede | None = None) -> bytes:
     """RFC 6891 6.1.1: a reply carries OPT exactly when the query did."""
     if not request.query.edns:
         return b""
-    return _OPT.pack(0, Type.OPT, OUR_PAYLOAD, rcode >> 4 << 24 | request.query.do << 15, 0)
+    data = b"" if ede is None else _EDE.pack(Option.EDE, 2, ede)
+    return _OPT.pack(0, Type.OPT, OUR_PAYLOAD, rcode >> 4 << 24 | request.query.do << 15, len(data)) + data
 
 
 def _rotated(rrset: RRset, turn: int) -> tuple[Rdata, ...]:
@@ -157,17 +160,17 @@ def _rotated(rrset: RRset, turn: int) -> tuple[Rdata, ...]:
 class _Writer:
     """One message being written: octets, where each name suffix was written first, and what may be rotated.
 
-    `full`: a record did not fit; none is written after it.
+    `room`: octets that it may have but for OPT. `full`: a record did not fit; none is written after it.
     """
 
     __slots__ = ("_full", "_reach", "_room", "_seen", "out", "query", "runs")
 
-    def __init__(self, request: Request, reply: Response, limit: int) -> None:
+    def __init__(self, request: Request, reply: Response, room: int) -> None:
         self.query = request.query
         self.out = bytearray(HEADER_SIZE)
         self.out += request.question
         self.runs: list[Run] = []
-        self._room = limit - _OPT.size if request.query.edns else limit
+        self._room = room
         self._full = False
         self._seen: dict[bytes, int] = {}
         # The names of a negative reply point at the zone in the question, never left of it: see `Encoder`

@@ -1,5 +1,7 @@
 """Resource records as values, grouped into RRsets (RFC 2181 section 5), and the two kinds of reply."""
 
+from enum import IntEnum
+
 import msgspec
 
 from clusterdns.wire.codes import RCode, Type
@@ -33,11 +35,18 @@ class RRset(msgspec.Struct, frozen=True, gc=False):
 Section = tuple[RRset, ...]
 
 
+class Ede(IntEnum):
+    """Why a reply is what it is (RFC 8914 section 4)."""
+
+    STALE_ANSWER = 3
+    NOT_READY = 14
+
+
 class Response(msgspec.Struct, frozen=True, gc=False):
     """What a plugin decided; the encoder turns it into bytes.
 
     `rotate`: the address RRsets of the answer take turns in who comes first (loadbalance). `cut`: records are missing.
-    `ad`: an upstream vouches for it (RFC 4035 3.2.3).
+    `ad`: an upstream vouches for it (RFC 4035 3.2.3). `ede`: told to clients that sent EDNS.
     """
 
     rcode: int = RCode.NOERROR
@@ -49,6 +58,7 @@ class Response(msgspec.Struct, frozen=True, gc=False):
     rotate: bool = False
     cut: bool = False
     ad: bool = False
+    ede: Ede | None = None
 
 
 class Relay(msgspec.Struct, frozen=True, gc=False):

@@ -69,7 +69,9 @@ def _reverse(text: str) -> bytes:
 
 
 def without_serial(reply: bytes) -> bytes:
-    """An SOA record, where there is one, stands last and ends in serial, refresh, retry, expire and minimum."""
-    end = len(reply) - (11 if reply[10:12] == b"\0\1" else 0)
-    has_soa = reply[end - 16 : end - 8] == _REFRESH_RETRY
-    return reply[: end - 20] + bytes(4) + reply[end - 16 :] if has_soa else reply
+    """An SOA record, where there is one, ends in serial, refresh, retry, expire and minimum. It stands last, or before
+    an OPT record with or without EDE."""
+    for end in (len(reply), len(reply) - 11, len(reply) - 17):
+        if reply[end - 16 : end - 8] == _REFRESH_RETRY:
+            return reply[: end - 20] + bytes(4) + reply[end - 16 :]
+    return reply

@@ -4,7 +4,8 @@ there, for every kind of view."""
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clusterdns.kube.objects import Delete, Event, Synced, Upsert
+from clusterdns.kube.objects import Delete, Event, Restored, Synced, Upsert
+from clusterdns.wire.codes import RCode
 from tests.kube.objects import DNS, HTTP, UNNAMED, endpoint, gone, named, namespace, pod, service, slice_of
 from tests.kube.questions import CLUSTER, V4, V6, questions, without_serial
 from tests.kube.served import Served, filled
@@ -66,7 +67,9 @@ OBJECTS = (
         st.sampled_from([V4[:1], V4[1:2], (V4[0], V6[0])]),
     )
 )
-EVENTS = st.lists(OBJECTS | OBJECTS | OBJECTS | OBJECTS.map(gone) | st.just(Synced()), min_size=4, max_size=12)
+# Once in a while one of two states is reached
+COMPLETE = st.sampled_from([Synced(), Restored(7)])
+EVENTS = st.lists(OBJECTS | OBJECTS | OBJECTS | OBJECTS.map(gone) | COMPLETE, min_size=4, max_size=12)
 START = [namespace("a"), namespace("kube-system", env="prod"), service("a", "s", "None"), Synced()]
 
 
@@ -75,11 +78,13 @@ class World:
 
     def __init__(self) -> None:
         self.objects: dict[object, Upsert] = {}
-        self.synced = False
+        self.synced = self.restored = False
 
     def take(self, event: Event) -> None:
         if isinstance(event, Synced):
             self.synced = True
+        elif isinstance(event, Restored):
+            self.restored = True
         elif isinstance(event, Delete):
             self.objects.pop(named(event), None)
         else:
@@ -88,7 +93,8 @@ class World:
     def events(self) -> list[Event]:
         """Any order will do: this one is none in which it happened."""
         order = sorted(self.objects, key=str, reverse=True)
-        return [*(self.objects[key] for key in order), *([Synced()] if self.synced else [])]
+        state: list[Event] = [Synced()] if self.synced else [Restored(7)] if self.restored else []
+        return [*(self.objects[key] for key in order), *state]
 
 
 def answers(served: Served) -> dict[str, bytes]:
@@ -159,3 +165,38 @@ def test_the_serial_only_grows_and_an_soa_answer_is_the_newest(history):
         assert served.store.serial > last if changed - {b"sync"} else served.store.serial >= last
         last = served.store.serial
         assert int.from_bytes(served.ask(soa)[-20:-16], "big") == last
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(OBJECTS, max_size=12),
+    st.lists(OBJECTS, max_size=12),
+    st.randoms(use_true_random=False),
+    st.sampled_from(list(VIEWS)),
+)
+def test_nothing_is_left_of_a_snapshot_when_the_list_is_complete(remembered, listed, random, view):
+    """`listed`: what there really is, in any order, and what is gone somewhere between."""
+    old, new = ({named(event): event for event in events} for events in (remembered, listed))
+    served = filled([*old.values(), Restored(7)], VIEWS[view])
+    answers(served)
+    changes = [*new.values(), *(gone(event) for own, event in old.items() if own not in new)]
+    random.shuffle(changes)
+    for change in changes:
+        served.apply(change)
+        answers(served)
+    served.apply(Synced())
+    assert answers(served) == answers(filled([*new.values(), Synced()], VIEWS[view]))
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.lists(OBJECTS, max_size=12), st.lists(OBJECTS, max_size=12), st.sampled_from(list(VIEWS)))
+def test_a_snapshot_denies_no_name_that_there_may_be(remembered, real, view):
+    """What it denies is so in any world, and it is silent about nothing that is certain without it."""
+    restored, empty = filled([*remembered, Restored(7)], VIEWS[view]), Served(VIEWS[view])
+    now = filled([*real, Synced()], VIEWS[view])
+    for what, packet in QUESTIONS.items():
+        rcode = restored.ask(packet)[3] & 0xF
+        if rcode == RCode.NXDOMAIN:
+            assert now.ask(packet)[3] & 0xF == RCode.NXDOMAIN, what
+        if rcode == RCode.SERVFAIL:
+            assert empty.ask(packet)[3] & 0xF == RCode.SERVFAIL, what

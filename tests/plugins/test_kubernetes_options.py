@@ -5,6 +5,7 @@ import ipaddress
 import pytest
 
 from clusterdns.corefile.parser import parse_text
+from clusterdns.errors import ConfigErrors
 from clusterdns.kube.question import Pods, View
 from clusterdns.plugins.kubernetes_options import parse
 from clusterdns.plugins.site import Shared, Site
@@ -76,9 +77,31 @@ def test_manifests_add_up():
     assert source.manifests == ("one", "two", "three")
 
 
+@pytest.mark.parametrize("source", ["", "endpoint https://10.96.0.1", MANIFESTS])
+def test_a_snapshot_belongs_to_the_source(source):
+    config = configured(block("kubernetes a.test {", source, "snapshot /var/lib/state", "}"))
+    ((spec, _),) = config.shared.stores
+    assert spec.snapshot == "/var/lib/state"
+
+
+def test_two_sources_with_one_snapshot():
+    first = block("kubernetes a.test {", MANIFESTS, "snapshot state", "}")
+    same = block("kubernetes b.test {", MANIFESTS, "snapshot state", "labels app=web", "}", key="b.test")
+    elsewhere = block("kubernetes b.test {", "manifests others", "snapshot other", "}", key="b.test")
+    assert len(configured(first + same).shared.stores) == 2
+    assert len(configured(first + elsewhere).shared.stores) == 2
+    with pytest.raises(ConfigErrors) as raised:
+        configured(first + elsewhere.replace("other\n", "state\n"))
+    assert "its snapshot is that of a block with another source" in str(raised.value)
+    assert str(raised.value).startswith("Corefile:8:1: kubernetes: ")
+
+
 @pytest.mark.parametrize(
     ("option", "error"),
     [
+        ("snapshot", "takes 1 argument"),
+        ("snapshot a b", "takes 1 argument"),
+        ('snapshot ""', "is empty"),
         ("manifests", "takes at least 1 argument"),
         ("ttl 3601", "a whole number from 0 to 3600"),
         ("ttl 30s", "a whole number from 0 to 3600"),

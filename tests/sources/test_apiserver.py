@@ -1,185 +1,133 @@
-"""The API source against a server that speaks the real protocol, faults included."""
+"""The API source in good times: lists, watches, and the look for what a watch has lost."""
 
-import threading
-from collections.abc import Callable, Iterator
-
+import msgspec
 import pytest
 
-from clusterdns.kube.objects import Delete, Kind, Synced, Upsert
-from clusterdns.kube.store import Store
+from clusterdns.kube.objects import Kind, Slice
+from clusterdns.kube.packed import SYNCED, Packed, key, unpack
 from clusterdns.plugins.site import SourceSpec
-from clusterdns.sources.access import Access
-from clusterdns.sources.apiserver import ApiServer, Timing
+from clusterdns.sources.timing import Timing
+from tests.sources.apiserver_followed import (
+    KINDS,
+    NAMESPACE,
+    QUICK,
+    Followed,
+    endpoint_slice,
+    running,
+    service,
+    watching,
+)
 from tests.support.apiserver import FakeAPIServer
 from tests.support.apiserver_faults import Fault, Verb
-from tests.support.apiserver_identity import Authority
 from tests.support.rows import CONFORMANCE
 
-KINDS = (Kind.NAMESPACE, Kind.SERVICE, Kind.SLICE)
-# Seconds: retries at once, a silent watch is noticed soon
-QUICK = Timing(silence=1.0, first_pause=0.01, longest_pause=0.05)
-DEADLINE = 10.0
+OBJECTS = [NAMESPACE, service("web"), endpoint_slice("web-1")]
 
 
-class Followed:
-    """A source, its events in a store, and what it complained about; `until` waits for a condition."""
-
-    def __init__(self, spec: SourceSpec, kinds: tuple[Kind, ...] = KINDS) -> None:
-        self.store = Store()
-        self.complaints: list[str] = []
-        self.events = 0
-        self._changed = threading.Condition()
-        self.source = ApiServer(lambda: Access(spec), kinds, self._emit, self._report, QUICK)
-
-    def _emit(self, events: list[Upsert | Delete | Synced]) -> None:
-        with self._changed:
-            for event in events:
-                self.store.apply(event, 1)
-                self.events += 1
-            self._changed.notify_all()
-
-    def _report(self, text: str) -> None:
-        with self._changed:
-            self.complaints.append(text)
-            self._changed.notify_all()
-
-    def until(self, condition: Callable[[], object]) -> None:
-        with self._changed:
-            assert self._changed.wait_for(condition, DEADLINE), self.complaints
-
-    def address(self, name: str) -> str | None:
-        """The ClusterIP of default/NAME as the store has it."""
-        service = self.store.services.get(bytes((len(name),)) + name.encode() + b"\x07default")
-        return ".".join(str(octet) for octet in service.addresses[0]) if service else None
-
-
-def service(name: str, address: str = "10.0.0.1") -> dict:
-    return {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": {"name": name, "namespace": "default"},
-        "spec": {"clusterIP": address, "clusterIPs": [address], "ports": [{"port": 80}]},
-    }
-
-
-NAMESPACE = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "default"}}
-
-
-@pytest.fixture
-def api() -> Iterator[FakeAPIServer]:
-    with FakeAPIServer([NAMESPACE, service("web")]) as server:
+@pytest.fixture(params=[True, False], ids=["streaming list", "pages"])
+def api(request):
+    with FakeAPIServer(OBJECTS, streaming_list=request.param) as server:
         yield server
 
 
 @pytest.fixture
-def followed(api: FakeAPIServer) -> Iterator[Followed]:
-    following = Followed(SourceSpec(endpoint=api.url))
-    following.source.start()
-    following.until(lambda: following.store.synced)
-    api.wait(lambda: len(api.watchers()) == len(KINDS))
-    yield following
-    following.source.stop()
+def followed(api):
+    with watching(api) as following:
+        yield following
 
 
-def test_what_exists_is_there_when_it_is_synced(followed: Followed):
+def asked(api, resource, verb=None):
+    return [each for each in api.requests if each.resource == resource and verb in (None, each.verb)]
+
+
+def test_what_exists_is_there_when_it_is_synced(followed):
     assert followed.address("web") == "10.0.0.1"
     assert followed.source.missing() == []
     assert followed.complaints == []
 
 
-def test_changes_come_by_the_watch(api: FakeAPIServer, followed: Followed):
+def test_each_list_is_emitted_as_a_whole_and_the_last_ends_with_synced(api):
+    for number in range(40):
+        api.put(service(f"s{number:02}"))
+    with watching(api) as following:
+        assert sorted(len(batch) for batch in following.batches) in ([1, 1, 42], [1, 2, 41])
+        assert [batch[-1] == SYNCED for batch in following.batches] == [False, False, True]
+        assert sum(SYNCED in batch for batch in following.batches) == 1
+
+
+def test_changes_come_by_the_watch(api, followed):
     api.put(service("db", "10.0.0.2"))
     followed.until(lambda: followed.address("db") == "10.0.0.2")
     api.put(service("db", "10.0.0.3"))
     followed.until(lambda: followed.address("db") == "10.0.0.3")
     api.delete("Service", "default", "db")
     followed.until(lambda: followed.address("db") is None)
+    # One resource, one connection after the list
+    assert len(asked(api, "services", Verb.WATCH)) <= 2
 
 
-def test_a_large_list_comes_in_pages(api: FakeAPIServer):
-    for number in range(1100):
-        api.put(service(f"s{number}"))
-    following = Followed(SourceSpec(endpoint=api.url))
-    following.source.start()
-    following.until(lambda: following.store.synced)
-    following.source.stop()
-    assert len(following.store.services) == 1101
-    asked = [each for each in api.requests if each.resource == "services" and each.verb is Verb.LIST]
-    assert [("continue" in each.query) for each in asked] == [False, True, True]
+def test_the_streaming_list_goes_on_as_the_watch_on_one_connection():
+    with FakeAPIServer(OBJECTS) as api, watching(api) as following:
+        api.put(service("db"))
+        following.until(lambda: following.address("db"))
+        assert {(each.verb, each.query["sendInitialEvents"]) for each in api.requests} == {(Verb.WATCH, "true")}
+        assert len(api.requests) == len(KINDS)
 
 
-# What the server does to the watch of Services, and after it a change that must arrive
-WATCH_FAULTS = (
-    Fault.CUT,
-    Fault.STALLED,
-    Fault.INVALID_JSON,
-    Fault.EXPIRED_EVENT,
-    Fault.DUPLICATED,
-)
+def test_a_server_without_the_streaming_list_is_asked_for_it_no_more():
+    with FakeAPIServer(OBJECTS, streaming_list=False) as api, watching(api) as following:
+        refusals = sum("sendInitialEvents" in each.query for each in api.requests)
+        assert 1 <= refusals <= len(KINDS)
+        api.expire()
+        api.end_watches()
+        api.wait(lambda: len(asked(api, "services", Verb.LIST)) > 1)
+        following.until(following.synced)
+        assert sum("sendInitialEvents" in each.query for each in api.requests) == refusals
+        assert following.complaints == []
 
 
-@pytest.mark.parametrize("fault", WATCH_FAULTS)
-def test_a_watch_that_goes_wrong_is_begun_again(fault: Fault, api: FakeAPIServer, followed: Followed):
-    api.fault(fault, "services", times=1)
-    api.put(service("one", "10.0.0.7"))
-    api.put(service("two", "10.0.0.8"))
-    followed.until(lambda: (followed.address("one"), followed.address("two")) == ("10.0.0.7", "10.0.0.8"))
+def test_a_large_list_comes_in_pages():
+    with FakeAPIServer(OBJECTS, streaming_list=False) as api:
+        for number in range(1100):
+            api.put(service(f"s{number}"))
+        with watching(api) as following:
+            assert len(following.store.services) == 1101
+        lists = asked(api, "services", Verb.LIST)
+        assert [("continue" in each.query, each.query["limit"]) for each in lists] == [
+            (False, "500"),
+            (True, "500"),
+            (True, "500"),
+        ]
+        assert {each.headers["Accept-Encoding"] for each in lists} == {"gzip"}
 
 
-LIST_FAULTS = (
-    Fault.TOO_MANY_REQUESTS,
-    Fault.INTERNAL_ERROR,
-    Fault.UNAVAILABLE,
-    Fault.FORBIDDEN,
-    Fault.EMPTY_BODY,
-    Fault.CUT,
-    Fault.INVALID_JSON,
-)
-
-
-@pytest.mark.parametrize("fault", LIST_FAULTS)
-def test_a_list_that_fails_is_tried_again_and_said(fault: Fault, api: FakeAPIServer):
-    api.fault(fault, "services", verb=Verb.LIST, times=2)
-    following = Followed(SourceSpec(endpoint=api.url))
-    following.source.start()
-    following.until(lambda: following.store.synced)
-    following.source.stop()
-    assert following.address("web") == "10.0.0.1"
-    assert any(text.startswith("kubernetes API: list and watch services: ") for text in following.complaints)
-
-
-def test_what_vanished_while_the_watch_was_down_is_gone_after_the_next_list(api: FakeAPIServer, followed: Followed):
+def test_a_list_after_a_failure_tells_only_what_differs(api, followed):
     api.put(service("old"))
     followed.until(lambda: followed.address("old"))
-    api.fault(Fault.DROPPED, "services", times=1)
+    told = len(followed.batches)
+    api.fault(Fault.DROPPED, "services", times=2)
     api.delete("Service", "default", "old")
+    api.put(service("new"))
     api.expire()
-    api.end_watches("services")
+    api.end_watches()
     followed.until(lambda: followed.address("old") is None)
+    changes = [change.key for batch in followed.batches[told:] for change in batch]
+    assert sorted(changes) == [key(Kind.SERVICE, "default", "new"), key(Kind.SERVICE, "default", "old")]
 
 
-def test_an_outage_changes_nothing_and_is_caught_up_with(api: FakeAPIServer, followed: Followed):
-    api.fault(Fault.REFUSED)
-    followed.until(lambda: any("refused" in text.lower() for text in followed.complaints))
-    assert followed.address("web") == "10.0.0.1"
-    assert followed.store.synced
-    api.put(service("web", "10.0.0.9"))
-    api.clear()
-    followed.until(lambda: followed.address("web") == "10.0.0.9")
-
-
-def test_a_watch_goes_on_from_where_it_was(api: FakeAPIServer, followed: Followed):
-    listed = len([each for each in api.requests if each.verb is Verb.LIST])
+def test_a_watch_goes_on_from_where_it_was(api, followed):
+    lists = len(asked(api, "services", Verb.LIST))
     api.bookmark()
     api.end_watches()
     api.put(service("later"))
     followed.until(lambda: followed.address("later"))
     # Only metadata, to see whether anything was lost
-    lists = [each for each in api.requests if each.verb is Verb.LIST][listed:]
-    assert all("PartialObjectMetadataList" in each.headers["Accept"] for each in lists)
+    again = asked(api, "services", Verb.LIST)[lists:]
+    assert all("PartialObjectMetadataList" in each.headers["Accept"] for each in again)
+    assert asked(api, "services", Verb.WATCH)[-1].query["resourceVersion"]
 
 
-def test_what_a_watch_silently_lost_is_found_and_mended(api: FakeAPIServer, followed: Followed):
+def test_what_a_watch_silently_lost_is_found_and_mended(api, followed):
     for number in range(50):
         api.put(service(f"s{number}", "10.0.1.1"))
     followed.until(lambda: followed.address("s49"))
@@ -192,11 +140,34 @@ def test_what_a_watch_silently_lost_is_found_and_mended(api: FakeAPIServer, foll
     assert followed.address("s0") == "10.0.1.1"
     api.end_watches("services")
     followed.until(lambda: all(followed.address(f"s{number}") == "10.0.2.2" for number in range(50)))
-    assert followed.source.repaired[Kind.SERVICE] == 50
+    assert followed.source.repaired == {"namespaces": 0, "services": 50, "endpointslices": 0}
     assert any("had lost the state of 50 objects" in text for text in followed.complaints)
 
 
-def test_a_watch_that_lost_nothing_is_not_listed_again(api: FakeAPIServer, followed: Followed):
+def test_the_look_for_losses_is_paged_and_of_metadata_alone(api, followed):
+    for number in range(600):
+        api.put(service(f"s{number:03}"))
+    followed.until(lambda: followed.address("s599"))
+    before = len(asked(api, "services", Verb.LIST))
+    api.end_watches("services")
+    api.wait(lambda: len(asked(api, "services", Verb.LIST)) == before + 2)
+    first, second = asked(api, "services", Verb.LIST)[before:]
+    assert (first.query["resourceVersionMatch"], first.query["limit"]) == ("Exact", "500")
+    assert "continue" in second.query
+    assert {each.headers["Accept"].split(";")[1] for each in (first, second)} == {"as=PartialObjectMetadataList"}
+
+
+def test_the_look_for_losses_waits_its_time():
+    # An hour between two of them: watches that end sooner are only resumed
+    with FakeAPIServer(OBJECTS) as api, watching(api, timing=msgspec.structs.replace(QUICK, audit=3600.0)) as following:
+        for number in range(3):
+            api.end_watches("services")
+            api.put(service(f"s{number}"))
+            following.until(lambda number=number: following.address(f"s{number}"))
+        assert asked(api, "services", Verb.LIST) == []
+
+
+def test_a_watch_that_lost_nothing_is_not_listed_again(api, followed):
     api.put(service("one"))
     api.delete("Service", "default", "one")
     api.put(service("two"))
@@ -204,63 +175,61 @@ def test_a_watch_that_lost_nothing_is_not_listed_again(api: FakeAPIServer, follo
     api.end_watches("services")
     api.put(service("three"))
     followed.until(lambda: followed.address("three"))
-    assert followed.source.repaired == dict.fromkeys(KINDS, 0)
+    assert set(followed.source.repaired.values()) == {0}
     assert followed.complaints == []
 
 
-def test_pods_are_watched_only_when_wanted(api: FakeAPIServer, followed: Followed):
-    assert "pods" not in {each.resource for each in api.requests}
-    with_pods = Followed(SourceSpec(endpoint=api.url), (*KINDS, Kind.POD))
+def test_pods_are_watched_only_when_wanted(api, followed):
+    assert asked(api, "pods") == []
     api.load(CONFORMANCE / "manifests")
-    with_pods.source.start()
-    with_pods.until(lambda: with_pods.store.synced)
-    with_pods.source.stop()
-    assert with_pods.store.has_pod(b"\x05podns", bytes((10, 240, 0, 1)))
-    assert not with_pods.store.has_pod(b"\x05podns", bytes((10, 240, 0, 77)))
+    with running(Followed(SourceSpec(endpoint=api.url), (*KINDS, Kind.POD))) as with_pods:
+        with_pods.until(with_pods.synced)
+        assert with_pods.store.has_pod(b"\x05podns", bytes((10, 240, 0, 1)))
+        assert not with_pods.store.has_pod(b"\x05podns", bytes((10, 240, 0, 77)))
 
 
-def test_tls_and_a_kubeconfig(tmp_path):
-    authority = Authority(tmp_path)
-    with FakeAPIServer([NAMESPACE, service("web")], tls=authority, tokens={"secret"}) as api:
-        path = tmp_path / "kubeconfig"
-        api.kubeconfig(path, token="secret")
-        following = Followed(SourceSpec(kubeconfig=str(path)))
-        following.source.start()
-        following.until(lambda: following.store.synced)
-        api.wait(lambda: len(api.watchers()) == len(KINDS))
-        following.source.stop()
-        assert following.address("web") == "10.0.0.1"
-        assert {each.token for each in api.requests} == {"secret"}
+@pytest.mark.parametrize(("pod_names", "pod"), [(True, b"pod-of-web-1"), (False, b"")])
+def test_names_of_pods_are_kept_only_when_wanted(api, pod_names, pod):
+    with running(Followed(SourceSpec(endpoint=api.url, pod_names=pod_names))) as following:
+        following.until(following.synced)
+        (part,) = following.store.slices(b"\x03web\x07default")
+        assert isinstance(part, Slice)
+        assert [endpoint.pod for endpoint in part.endpoints] == [pod]
 
 
-@pytest.mark.parametrize(
-    ("token", "words"),
-    [("wrong", ["401", "service account or the kubeconfig"])],
-)
-def test_credentials_that_are_not_accepted(tmp_path, token: str, words: list[str]):
-    with FakeAPIServer([NAMESPACE], tls=Authority(tmp_path), tokens={"secret"}) as api:
-        path = tmp_path / "kubeconfig"
-        api.kubeconfig(path, token=token)
-        following = Followed(SourceSpec(kubeconfig=str(path)))
-        following.source.start()
-        following.until(lambda: len(following.complaints) >= len(KINDS))
-        following.source.stop()
-        assert all(word in following.complaints[0] for word in words)
-        assert sorted(following.source.missing()) == ["endpointslices", "namespaces", "services"]
+# What CoreDNS's own ClusterRole allows, in the Deployment of its project and of kubeadm
+STOCK_ROLE = {
+    (resource, verb)
+    for resource in ("endpoints", "services", "pods", "namespaces", "endpointslices")
+    for verb in (Verb.LIST, Verb.WATCH)
+}
 
 
-def test_a_server_whose_certificate_nobody_vouches_for(tmp_path):
-    with FakeAPIServer([NAMESPACE], tls=Authority(tmp_path)) as api:
-        following = Followed(SourceSpec(endpoint=api.url))
-        following.source.start()
-        following.until(lambda: following.complaints)
-        following.source.stop()
-        assert "certificate" in following.complaints[0]
+def test_the_stock_cluster_role_is_enough(api):
+    with running(Followed(SourceSpec(endpoint=api.url), (*KINDS, Kind.POD))) as following:
+        following.until(following.synced)
+        api.expire()
+        api.end_watches()
+        api.wait(lambda: len(asked(api, "pods")) > 3)
+    assert {(each.resource, each.verb) for each in api.requests} <= STOCK_ROLE
+    assert {each.method for each in api.requests} == {"GET"}
 
 
-def test_without_any_way_to_the_server_it_says_what_to_give():
-    following = Followed(SourceSpec())
-    following.source.start()
-    following.until(lambda: following.complaints)
-    following.source.stop()
-    assert "endpoint, kubeconfig or manifests" in following.complaints[0]
+def test_nothing_is_emitted_after_the_stop_and_the_watches_close_at_once(api, followed):
+    followed.source.stop()
+    told = len(followed.batches)
+    api.wait(lambda: api.watchers() == [])
+    api.put(service("late"))
+    assert followed.batches[told:] == []
+
+
+def test_what_is_emitted_can_be_read_back(api, followed):
+    found = {unpack(Packed(where, payload)).object.name for where, payload in followed.packed.items()}
+    assert found == {"default", "web", "web-1"}
+
+
+def test_a_watch_of_a_real_cluster_outlives_its_bookmarks():
+    """A minute apart on the server: silence that ends a watch must be longer, the least watch longer than the look."""
+    usual = Timing()
+    assert usual.silence > 60
+    assert usual.audit < usual.watch[0] < usual.watch[1]

@@ -116,9 +116,12 @@ class FakeAPIServer:
             for manifest in filter(None, yaml.safe_load_all(path.read_text())):
                 self.put(manifest)
 
-    def bookmark(self, resource: str | None = None) -> None:
-        """Send a bookmark now, to the watches of a resource or (None) all."""
-        self._state.bookmark(_known(resource))
+    def bookmark(self, resource: str | None = None, revision: int | None = None) -> None:
+        """Send a bookmark now, to the watches of a resource or (None) all.
+
+        `revision`: of a history that is no more, as before etcd was restored from a backup; None is the newest.
+        """
+        self._state.bookmark(_known(resource), revision)
 
     def expire(self) -> None:
         """Forget history: every resource version and continue token handed out so far is too old."""

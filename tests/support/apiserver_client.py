@@ -11,11 +11,13 @@ from typing import Any
 from urllib.parse import urlencode
 
 from tests.support.apiserver import FakeAPIServer
+from tests.support.apiserver_identity import Authority, Certificate
 from tests.support.apiserver_resources import RESOURCES
 
 # Seconds: far above what an answer takes.
 TIMEOUT = 10.0
 
+SERVICES = RESOURCES["services"].path
 METADATA_LIST = {"Accept": "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"}
 METADATA_WATCH = {"Accept": "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"}
 
@@ -58,6 +60,25 @@ class OpenWatch:
         """(type, name) of the next events."""
         events = [self.event() for _ in range(count)]
         return [(event["type"], event["object"]["metadata"].get("name", "")) for event in events]
+
+
+def obj(name: str, kind: str = "Service", **content: Any) -> dict[str, Any]:
+    """A manifest; `labels` are its own."""
+    labels = content.pop("labels", {})
+    return {"apiVersion": "v1", "kind": kind, "metadata": {"name": name, "labels": labels}, **content}
+
+
+def bearer(token: str) -> dict[str, str]:
+    """The header of a token."""
+    return {"Authorization": f"Bearer {token}"}
+
+
+def trusting(authority: Authority, client: Certificate | None = None) -> ssl.SSLContext:
+    """Trusts one authority, and shows a client certificate."""
+    context = ssl.create_default_context(cafile=authority.ca)
+    if client:
+        context.load_cert_chain(client.certificate, client.key)
+    return context
 
 
 def path(resource: str, **query: Any) -> str:

@@ -15,6 +15,8 @@ HOST = "127.0.0.1"
 # Seconds for what takes milliseconds.
 _DEADLINE = 10.0
 _BACKLOG = 128
+# Of the loop, until an accepted connection has its transport: a task that begins, and a callback of it
+_TURNS = 3
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
@@ -82,13 +84,17 @@ class Listener:
 
     async def _open(self) -> None:
         if self._site is None:
-            listening = _bound(self.port)
-            listening.listen(_BACKLOG)
-            self._site = web.SockSite(self._runner, listening, ssl_context=self._context)
+            self._listening = _bound(self.port)
+            self._listening.listen(_BACKLOG)
+            self._site = web.SockSite(self._runner, self._listening, ssl_context=self._context)
             await self._site.start()
 
     async def _close(self) -> None:
         if self._site is not None:
+            # asyncio loses a connection that is accepted and has no transport yet when its server closes
+            self._loop.remove_reader(self._listening)
+            for _ in range(_TURNS):
+                await asyncio.sleep(0)
             await self._site.stop()
             self._site = None
         for connection in self._server.connections:

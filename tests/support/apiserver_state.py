@@ -91,10 +91,10 @@ class State:
         with self.changed:
             self._faults.clear()
 
-    def bookmark(self, resource: str | None) -> None:
-        """To every watch of a resource or (None) all."""
+    def bookmark(self, resource: str | None, revision: int | None) -> None:
+        """To every watch of a resource or (None) all; None is the newest revision."""
         with self.changed:
-            self._watches.bookmark(self._store.revision, resource)
+            self._watches.bookmark(self._store.revision if revision is None else revision, resource)
 
     def bookmark_one(self, watch: Watch) -> None:
         """To one watch, from the thread that sends it."""

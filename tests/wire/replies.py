@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from clusterdns.wire.codes import RCode, Type
 from clusterdns.wire.names import from_labels
 from clusterdns.wire.query import Request, parse
-from clusterdns.wire.records import Names, Response, RRset, soa, srv, txt
+from clusterdns.wire.records import Ede, Names, Response, RRset, soa, srv, txt
 from tests.wire.packets import AD, CD, COOKIE, RD, opt, query, spelled
 
 _LABEL = st.sampled_from([b"a", b"b", b"web", b"svc", b"cluster", b"local", b"\0", b".", b"\xc0\x0c", b"x" * 63])
@@ -39,8 +39,9 @@ _SECTION = st.lists(_rrsets(), max_size=4).map(tuple)
 RRSETS = _rrsets()
 # Above 15 they need the OPT record's upper bits
 RCODES = st.sampled_from([*RCode, 23])
+EDES = st.none() | st.sampled_from(Ede)
 RESPONSES = st.builds(
-    Response, RCODES, _SECTION, _SECTION, _SECTION, aa=st.booleans(), ra=st.booleans(), rotate=st.booleans()
+    Response, RCODES, _SECTION, _SECTION, _SECTION, aa=st.booleans(), ra=st.booleans(), rotate=st.booleans(), ede=EDES
 )
 
 _EDNS = st.builds(

@@ -7,13 +7,14 @@ import dnslib
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from clusterdns.memo import Entry
 from clusterdns.wire.codes import Option, RCode, Type
 from clusterdns.wire.encode import MAX_MESSAGE, OUR_PAYLOAD, encode, refuse, udp_limit
 from clusterdns.wire.names import from_text
 from clusterdns.wire.query import parse
-from clusterdns.wire.records import Names, Rdata, Response, RRset, addresses, name_rrset, soa, srv, txt
+from clusterdns.wire.records import Ede, Names, Rdata, Response, RRset, addresses, name_rrset, soa, srv, txt
 from clusterdns.wire.survey import survey, unpack
 from tests.wire.packets import ID, RD, opt, query, question
 from tests.wire.replies import NAMES, REQUESTS, RESPONSES
@@ -63,7 +64,7 @@ def one_more(response: Response, kept: int) -> Response:
             left -= len(rdatas)
             rrsets += [RRset(rrset.owner, rrset.rtype, rrset.ttl, rdatas)] if rdatas else []
         sections.append(tuple(rrsets))
-    return Response(response.rcode, *sections)
+    return Response(response.rcode, *sections, ede=response.ede)
 
 
 @settings(max_examples=250, deadline=None)
@@ -81,7 +82,8 @@ def test_a_reply_reads_back_as_it_was_meant(request, response, recursive):
     assert message.flags & (RD | 0x10) == request.flags & (RD | 0x10)
     assert (message.edns == 0) is request.query.edns
     if request.query.edns:
-        assert (message.payload, message.options) == (OUR_PAYLOAD, ())
+        assert message.payload == OUR_PAYLOAD
+        assert message.options == (() if response.ede is None else (dns.edns.EDEOption(response.ede),))
         assert bool(message.ednsflags & dns.flags.DO) is request.query.do
         assert message.rcode() == response.rcode
     else:
@@ -233,6 +235,35 @@ def test_what_is_encoded_can_be_read_as_an_upstreams_reply(owner, targets):
     rrset = name_rrset(owner, Type.PTR, 5, tuple(targets))
     wire = encode(request, Response(answer=(rrset,))).wire(request)
     assert unpack(survey(wire, owner + b"\0\x0c\0\1")).answer == (rrset,)
+
+
+@pytest.mark.parametrize("ede", list(Ede))
+def test_an_extended_error_as_it_stands_in_the_message(ede):
+    """RFC 8914 section 2: option 15, two octets of INFO-CODE, no text; nothing of it without EDNS."""
+    with_edns = parse(query(NAME, edns=opt()))
+    record = b"\0\0\x29\x04\xd0\0\0\0\0\0\x06" + b"\0\x0f\0\2\0" + bytes([ede])
+    assert encode(with_edns, Response(RCode.SERVFAIL, ede=ede)).body == record
+    assert encode(REQUEST, Response(RCode.SERVFAIL, ede=ede)) == encode(REQUEST, Response(RCode.SERVFAIL))
+
+
+def test_an_extended_error_counts_in_what_fits():
+    request = parse(query(NAME, edns=opt()))
+    response = Response(answer=(RRset(NAME, Type.A, 5, tuple(bytes([10, 0, 0, n]) for n in range(9))),))
+    size = len(encode(request, response).wire(request))
+    for limit, ede, cut in ((size, None, False), (size, Ede.STALE_ANSWER, True), (size + 6, Ede.STALE_ANSWER, False)):
+        encoded = encode(request, replace(response, ede=ede), limit)
+        assert len(encoded.wire(request)) <= limit
+        assert bool(encoded.head[0] & 2) is cut
+
+
+def test_a_turning_reply_with_an_extended_error_is_cut_by_the_encoder():
+    """The memo cuts only what ends with an OPT record without options."""
+    request = parse(query(NAME, edns=opt()))
+    rrset = RRset(NAME, Type.A, 5, tuple(bytes([10, 0, n >> 8, n & 255]) for n in range(100)))
+    for ede in (None, Ede.STALE_ANSWER):
+        encoded = encode(request, Response(answer=(rrset,), rotate=True, ede=ede))
+        entry = Entry(encoded.head, encoded.body, 0, True, b"", 0, [], None, encoded.runs)
+        assert (entry.cut(len(request.question), 700) is None) is (ede is not None)
 
 
 @pytest.mark.parametrize(

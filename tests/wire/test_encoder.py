@@ -10,7 +10,7 @@ from clusterdns.wire.names import from_text
 from clusterdns.wire.query import Request, parse
 from clusterdns.wire.records import Reply, Response, RRset, name_rrset, soa
 from tests.wire.packets import RD, query
-from tests.wire.replies import LIMITS, RCODES, REQUESTS, RRSETS
+from tests.wire.replies import EDES, LIMITS, RCODES, REQUESTS, RRSETS
 
 ZONE = from_text("cluster.local")
 SOA = RRset(ZONE, Type.SOA, 5, (soa(b"\2ns\3dns" + ZONE, b"\x0ahostmaster" + ZONE, 7, (7200, 1800, 86400, 5)),))
@@ -25,7 +25,12 @@ def test_an_encoder_that_remembers_says_the_same(data):
     for _ in range(12):
         request = data.draw(REQUESTS)
         reply = Response(
-            data.draw(RCODES), (), (data.draw(st.sampled_from(known)),), (), *data.draw(st.tuples(*[st.booleans()] * 3))
+            data.draw(RCODES),
+            (),
+            (data.draw(st.sampled_from(known)),),
+            (),
+            *data.draw(st.tuples(*[st.booleans()] * 3)),
+            ede=data.draw(EDES),
         )
         limit, recursive = data.draw(LIMITS), data.draw(st.booleans())
         assert encoder(request, reply, limit, 0, recursive) == encode(request, reply, limit, 0, recursive)

@@ -1,0 +1,104 @@
+"""The worker's end of the feed: connects again and again, and hands messages on piece by piece."""
+
+import asyncio
+import logging
+from collections import deque
+from typing import cast
+
+import msgspec
+
+from clusterdns.roles.intake import Intake
+from clusterdns.sources.feed import LENGTH, Message, frame, message
+
+# Seconds between two attempts to connect; the supervisor holds the listening socket, so they hardly ever fail
+_PAUSE = 0.2
+# Messages that wait to be taken in; above it nothing is read, and the controller keeps what it has
+MAX_WAITING = 64
+
+_log = logging.getLogger("clusterdns")
+
+
+class FeedLink(asyncio.Protocol):
+    """`address` of a Unix socket; an abstract one begins with a NUL octet."""
+
+    def __init__(self, address: bytes, worker: int, intake: Intake) -> None:
+        self._address, self._worker, self._intake = address, worker, intake
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._buffer = b""
+        self._waiting: deque[Message] = deque()
+        self._scheduled = self._closed = False
+        self._connecting: asyncio.Task[None] | None = None
+
+    def want(self) -> None:
+        """Subscribe to what the intake follows, now or as soon as there is a connection."""
+        if self._transport is not None:
+            self._transport.write(frame(self._intake.want(self._worker)))
+        elif self._connecting is None:
+            self._connecting = self._loop.create_task(self._connect())
+
+    def close(self) -> None:
+        self._closed = True
+        if self._connecting is not None:
+            self._connecting.cancel()
+        if self._transport is not None:
+            self._transport.abort()
+
+    async def _connect(self) -> None:
+        while True:
+            try:
+                await self._loop.create_unix_connection(lambda: self, cast(str, self._address))
+            except OSError as error:
+                _log.debug("the feed cannot be reached: %s", error)
+                await asyncio.sleep(_PAUSE)
+            else:
+                break
+        self._connecting = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._buffer = b""
+        self._waiting.clear()
+        self.want()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The controller is being replaced: what we have is served on, and checked against what it lists."""
+        self._transport = None
+        if not self._closed:
+            self._connecting = self._loop.create_task(self._connect())
+
+    def data_received(self, data: bytes) -> None:
+        buffer, at = self._buffer + data, 0
+        while len(buffer) >= at + LENGTH:
+            end = at + LENGTH + int.from_bytes(buffer[at : at + LENGTH], "big")
+            if len(buffer) < end:
+                break
+            self._waiting.append(message(buffer[at + LENGTH : end]))
+            at = end
+        self._buffer = buffer[at:]
+        self._work()
+
+    def _work(self) -> None:
+        """One message at a time: queries are looked at in between."""
+        self._scheduled = False
+        if self._waiting:
+            self._take(self._waiting.popleft())
+        if self._waiting and not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._work)
+        self._throttle()
+
+    def _take(self, found: Message) -> None:
+        try:
+            self._intake.take(found)
+        except (msgspec.MsgspecError, ValueError, LookupError):
+            # Ours, so a bug; the rest of what is told is good
+            _log.exception("a message of the feed cannot be used; please report it")
+
+    def _throttle(self) -> None:
+        if self._transport is None:
+            return
+        if len(self._waiting) > MAX_WAITING:
+            self._transport.pause_reading()
+        elif not self._transport.is_reading():
+            self._transport.resume_reading()

@@ -1,0 +1,40 @@
+"""The event loop of a worker: of several that wait for one socket, one is woken."""
+
+import asyncio
+import select
+import selectors
+from collections.abc import Iterable
+from typing import Any
+
+
+class SharedSelector(selectors.EpollSelector):
+    """`shared` descriptors are registered so that the kernel wakes one waiting process for a datagram, not all
+    (EPOLLEXCLUSIVE of epoll_ctl(2)). One that is busy is not waiting, so the others take its work.
+
+    A process that dies between being woken and reading takes the wake-up with it: whoever uses this reads now and
+    then without being woken.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shared: set[int] = set()
+
+    def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:  # noqa: ANN401
+        key = super().register(fileobj, events, data)
+        if key.fd in self.shared and events == selectors.EVENT_READ:
+            epoll: select.epoll = self._selector  # type: ignore[attr-defined]
+            epoll.unregister(key.fd)
+            epoll.register(key.fd, select.EPOLLIN | select.EPOLLEXCLUSIVE)
+        return key
+
+
+class SharedLoop(asyncio.SelectorEventLoop):
+    """A loop with such a selector."""
+
+    def __init__(self) -> None:
+        self._shared_selector = SharedSelector()
+        super().__init__(self._shared_selector)
+
+    def share(self, descriptors: Iterable[int]) -> None:
+        """Before they are watched: other processes wait for these too."""
+        self._shared_selector.shared.update(descriptors)

@@ -1,0 +1,37 @@
+"""What every process of ours sets up about itself."""
+
+import asyncio
+import gc
+import resource
+from collections.abc import Callable
+
+# Allocations between two looks of the collector at young objects: entries of the memo are many and hold no cycles.
+_GC_YOUNG = 50_000
+
+
+def raise_descriptor_limit() -> None:
+    """256 ports for each upstream and 2,000 TCP clients need more than the usual soft limit of 1,024."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def settle_memory() -> None:
+    """What is there after the start stays: the collector need not look at it again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_GC_YOUNG, 20, 100)
+
+
+async def become(condition: Callable[[], object], seconds: float, every: float = 0.02) -> None:
+    """Wait until `condition` is true, for so many seconds at most; it is looked at every so many."""
+    loop, done = asyncio.get_running_loop(), asyncio.Event()
+    until = loop.time() + seconds
+
+    def look() -> None:
+        if condition() or loop.time() >= until:
+            done.set()
+        else:
+            loop.call_later(every, look)
+
+    look()
+    await done.wait()
