@@ -46,34 +46,40 @@ def pss(pid: int) -> int:
     return 0
 
 
-def foreign_share(pids: Iterable[int]) -> int:
-    """KiB of files that these processes use and that their PSS leaves to others, who happen to use the same Python.
+def mappings(pid: int) -> str:
+    """/proc/PID/smaps, empty for what has ended."""
+    with suppress(*_GONE):
+        return Path(f"/proc/{pid}/smaps").read_text()
+    return ""
+
+
+def foreign_share(smaps: Iterable[str]) -> int:
+    """KiB of files that processes use and that their PSS leaves to others, who happen to use the same Python.
 
     Of each mapping (file and offset) the largest of these processes counts once.
     """
     largest: dict[tuple[str, str], int] = {}
     proportional = 0
-    for pid in pids:
-        for mapping, resident, part in _mapped_files(pid):
+    for text in smaps:
+        for mapping, resident, part in _mapped_files(text):
             largest[mapping] = max(resident, largest.get(mapping, 0))
             proportional += part
     return max(sum(largest.values()) - proportional, 0)
 
 
-def _mapped_files(pid: int) -> Iterator[tuple[tuple[str, str], int, int]]:
-    """File and offset, and KiB of clean pages: resident, and the proportional part of them (proc(5), smaps)."""
+def _mapped_files(smaps: str) -> Iterator[tuple[tuple[str, str], int, int]]:
+    """Inode and offset, and KiB of pages that are still the file's: resident, and the proportional part of them."""
     mapping, sizes = ("", ""), dict[str, int]()
-    with suppress(*_GONE):
-        for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
-            first, *rest = line.split()
-            if not first.endswith(":"):
-                # Range, then rights, offset, device, inode and path
-                mapping = (rest[3], rest[1])
-            elif first == "VmFlags:":
-                if mapping[0] != "0":
-                    yield mapping, sizes["Rss:"] - sizes["Anonymous:"], sizes["Pss:"] - sizes["Anonymous:"]
-            elif rest[1:] == ["kB"]:
-                sizes[first] = int(rest[0])
+    for line in smaps.splitlines():
+        first, *rest = line.split()
+        if not first.endswith(":"):
+            # Range, then rights, offset, device, inode and path
+            mapping = (rest[3], rest[1])
+        elif first == "VmFlags:":
+            if mapping[0] != "0":
+                yield mapping, sizes["Rss:"] - sizes["Anonymous:"], sizes["Pss:"] - sizes["Anonymous:"]
+        elif rest[1:] == ["kB"]:
+            sizes[first] = int(rest[0])
 
 
 def cpu_ns(pids: Iterable[int]) -> int:

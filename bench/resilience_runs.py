@@ -1,6 +1,7 @@
 """What is done to a server while clients ask it: its processes are killed, its Corefile changes, it is told to end."""
 
 import os
+import random
 import signal
 import subprocess
 import time
@@ -17,6 +18,7 @@ from bench.live import ApiServer, Live
 from bench.packets import Query
 from bench.processes import with_role
 from bench.question import Asker, has, in_a_row
+from bench.retrying import TIMEOUT
 
 # Seconds between two questions of whoever waits for a change
 _INTERVAL = 0.005
@@ -61,8 +63,11 @@ class Stage:
         return self.server.process.pid
 
     def kill_workers(self) -> None:
-        """One after the other, each when all that were killed before are replaced and answer."""
+        """One after the other, each when the last one is replaced, and whoever lost a query has asked again: a client
+        that meets two kills in one query is another story."""
         for turn in range(self.plan.kills):
+            if turn:
+                time.sleep(TIMEOUT["udp"] + random.uniform(0.1, 0.3))
             workers = with_role(self.pid, "worker")
             self._kill(workers[turn % len(workers)])
             self.await_workers()

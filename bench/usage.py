@@ -7,7 +7,7 @@ from collections import Counter
 from operator import sub
 from resource import RUSAGE_CHILDREN, getrusage
 
-from bench.processes import cpu_ns, foreign_share, idle_ns, pss, role, tree
+from bench.processes import cpu_ns, foreign_share, idle_ns, mappings, pss, role, tree
 
 # Seconds between two looks at the memory: a page of a list is decoded in about as long
 _INTERVAL = 0.02
@@ -56,7 +56,7 @@ class Memory(threading.Thread):
     def end(self) -> None:
         self._ended.set()
         self.join()
-        self.foreign = foreign_share(tree(self._pid))
+        self.foreign = foreign_share(map(mappings, tree(self._pid)))
 
     def _look(self) -> Counter[str]:
         found: Counter[str] = Counter()

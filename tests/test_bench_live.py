@@ -19,7 +19,7 @@ from bench.asked import COUNTED, Asked
 from bench.cluster import ENDPOINTS, pod_ips
 from bench.paced import Client as Paced
 from bench.packets import Query
-from bench.processes import foreign_share, polls, pss, role, tree, udp_inode
+from bench.processes import foreign_share, mappings, polls, pss, role, tree, udp_inode
 from bench.question import has, in_a_row
 from bench.resilience_runs import SCENARIOS as RESILIENCE
 from bench.resilience_runs import SMOKE
@@ -174,16 +174,31 @@ def test_memory_and_listeners_of_a_process_are_found():
     assert os.getpid() in tree(os.getppid())
     assert role(os.getpid()) == ""
     assert pss(os.getpid()) > 1024
+    assert f" {os.stat(sys.executable).st_ino} " in mappings(os.getpid())
 
 
-def test_files_that_another_program_uses_are_counted_whole():
-    command = [sys.executable, "-c", "print(flush=True); input()"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
-        other.stdout.readline()
-        alone, together = foreign_share([os.getpid()]), foreign_share([os.getpid(), other.pid])
-        other.stdin.write(b"\n")
-    # the interpreter's own file is some megabytes
-    assert alone > together + 512
+def smaps(*mapped: tuple[int, int, int, int]) -> str:
+    """Of mappings: inode, and KiB that are resident, proportional, and written to since (proc(5))."""
+    return "".join(
+        f"7f00-7f10 r--p 00000000 08:01 {inode}  /lib/some.so\nRss: {rss} kB\nPss: {pss} kB\nAnonymous: {own} kB\n"
+        "VmFlags: rd mr\n"
+        for inode, rss, pss, own in mapped
+    )
+
+
+@pytest.mark.parametrize(
+    ("processes", "foreign"),
+    [
+        ([smaps((5, 100, 100, 0))], 0),
+        ([smaps((5, 100, 25, 0))], 75),
+        ([smaps((5, 100, 25, 0)), smaps((5, 100, 25, 0))], 50),
+        ([smaps((5, 100, 50, 0)), smaps((5, 60, 30, 0)), ""], 20),
+        ([smaps((5, 100, 70, 40), (0, 500, 500, 500))], 30),
+    ],
+    ids=["alone", "with others", "twice", "one has more of it", "written to"],
+)
+def test_files_that_other_programs_use_are_counted_whole(processes, foreign):
+    assert foreign_share(processes) == foreign
 
 
 @pytest.fixture(scope="module")

@@ -17,12 +17,14 @@ from pathlib import Path
 import certifi
 import pytest
 
+from clusterdns.cli import DEFAULT_STATE
 from tests.support.netns import Namespace
-from tests.support.process import ROOT, Server, eventually
+from tests.support.process import PROBE, ROOT, Server, eventually
 
 APP = "/usr/local/lib/clusterdns"
 ENTRYPOINT = "/usr/local/bin/clusterdns"
 COREFILE = "/etc/coredns/Corefile"
+STATE = DEFAULT_STATE
 ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 # Of no object that there could be: NXDOMAIN from the start, with or without an API server
 IMPOSSIBLE = "nosuch.cluster.local."
@@ -42,8 +44,9 @@ class Image:
     root: Path
     local: Path
 
-    def start(self, bounding: str, *argv: str) -> list[str]:
-        """A command that runs `argv` in the image as uid 65532: nothing can be written, no capability beyond these."""
+    def start(self, bounding: str, *argv: str, volume: bool = False) -> list[str]:
+        """A command that runs `argv` in the image as uid 65532, with no capability beyond these. With `volume` there is
+        one place that can be written to, the emptyDir of config/base."""
         root, local = shlex.quote(str(self.root)), shlex.quote(str(self.local))
         limits = f"--reuid 65532 --regid 65532 --clear-groups --no-new-privs --inh-caps -all --bounding-set {bounding}"
         mounts = [
@@ -53,6 +56,7 @@ class Image:
             *(f"mount -o remount,ro,bind {root}{path}" for path in ("", "/usr", "/usr/local")),
             f"mount --bind /dev/null {root}/dev/null",
             f"mount -t proc proc {root}/proc",
+            *([f"mount -t tmpfs -o mode=0777 tmpfs {root}{STATE}"] if volume else []),
         ]
         # Nobody listens there
         cluster = "KUBERNETES_SERVICE_HOST=127.0.0.1 KUBERNETES_SERVICE_PORT=1"
@@ -63,9 +67,15 @@ class Image:
 class Pod(Server):
     """The image's entry point with the arguments of kubeadm's manifest."""
 
-    def __init__(self, image: Image, namespace: Namespace, bounding: str, probe: str) -> None:
+    def __init__(
+        self, image: Image, namespace: Namespace, bounding: str, probe: str = PROBE, volume: bool = False
+    ) -> None:
         super().__init__(Path(COREFILE), address=("127.0.0.1", 53), namespace=namespace, probe=probe)
-        self._argv = namespace.command(*image.start(bounding, ENTRYPOINT, "-conf", COREFILE))
+        self._argv = namespace.command(*image.start(bounding, ENTRYPOINT, "-conf", COREFILE, volume=volume))
+
+    def sees(self, path: str) -> Path:
+        """A path of its own, from outside."""
+        return Path(f"/proc/{self.pid}/root{path}")
 
     def status(self, field: str) -> list[str]:
         """proc(5): a line of /proc/PID/status."""
@@ -161,6 +171,10 @@ def dig(namespace: Namespace, *arguments: str) -> list[str]:
     return namespace.run("dig", "@127.0.0.1", "+short", "+tries=1", "+time=5", *arguments).stdout.split()
 
 
+def kept(pod: Pod) -> set[str]:
+    return {path.name for path in pod.sees(STATE).iterdir()}
+
+
 def inside(image: Image, namespace: Namespace, *argv: str) -> subprocess.CompletedProcess[str]:
     return namespace.run(*image.start(NOTHING, *argv))
 
@@ -172,13 +186,21 @@ def test_it_serves_without_any_capability_on_a_read_only_root(image, namespace):
     """As config/base has it, but for the volume: there is no path that could be written to."""
     (image.root / COREFILE[1:]).write_text(_MANIFESTS)
     namespace.run("sysctl", "-w", "net.ipv4.ip_unprivileged_port_start=53")
-    with Pod(image, namespace, NOTHING, "probe.default.svc.cluster.local.") as pod:
+    with Pod(image, namespace, NOTHING) as pod:
         assert pod.status("Uid") == ["65532"] * 4
         assert [pod.status(name) for name in ("CapEff", "CapPrm", "CapBnd")] == [["0" * 16]] * 3
         mounts = [line.split() for line in Path(f"/proc/{pod.pid}/mounts").read_text().splitlines()]
         assert all(options.startswith("ro") for _, path, _, options, *_ in mounts if path not in ("/proc", "/dev/null"))
         assert dig(namespace, "web.default.svc.cluster.local") == ["10.96.0.20"]
         assert dig(namespace, "+tcp", "web.default.svc.cluster.local") == ["10.96.0.20"]
+
+
+def test_what_it_keeps_is_in_the_volume(image, namespace):
+    (image.root / COREFILE[1:]).write_text(_MANIFESTS)
+    namespace.run("sysctl", "-w", "net.ipv4.ip_unprivileged_port_start=53")
+    with Pod(image, namespace, NOTHING, volume=True) as pod:
+        assert eventually(lambda: kept(pod) == {"cluster.snapshot", "corefile.last-good"})
+        assert {path.stat().st_uid for path in pod.sees(STATE).iterdir()} == {65532}
 
 
 def test_it_serves_with_the_one_capability_that_the_stock_manifest_leaves_it(image, namespace):

@@ -149,7 +149,7 @@ def test_a_later_directive_still_stands_in_a_block_once():
     ("line", "named"),
     [
         ("forward . 192.0.2.1 {\n        max_fails 3\n    }", "Corefile:3: forward: max_fails"),
-        ("kubernetes cluster.local {\n        apiserver_qps 5\n    }", "Corefile:3: kubernetes: apiserver_qps"),
+        ("kubernetes cluster.local {\n        zonal\n    }", "Corefile:3: kubernetes: zonal"),
     ],
 )
 def test_an_option_without_effect_is_named(line, named):

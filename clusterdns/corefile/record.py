@@ -3,7 +3,6 @@
 A configuration must not differ between processes because a file changed while they read it one after the other.
 """
 
-import hashlib
 from collections.abc import Callable
 from typing import Any
 
@@ -41,6 +40,9 @@ class Record(msgspec.Struct, frozen=True):
     @property
     def digest(self) -> str:
         """SHA-512 over all texts, in the order in which they were read."""
+        # OpenSSL is 2 MB, and the supervisor, which passes records on, asks for no digest
+        import hashlib
+
         found = hashlib.sha512()
         for answer in self.answers:
             if answer.method in _CONTENTS:
@@ -52,7 +54,7 @@ class Record(msgspec.Struct, frozen=True):
         fresh = Recorder(reader)
         for answer in self.answers:
             if answer.method in _CONTENTS:
-                fresh.ask(answer.method, answer.argument)
+                fresh.note(answer.method, answer.argument)
         return fresh.record()
 
 
@@ -97,10 +99,14 @@ class Recorder(_Asked):
 
     def ask(self, method: str, argument: str) -> Any:  # noqa: ANN401
         """Raises what the reader raises."""
+        return _said(self.note(method, argument))
+
+    def note(self, method: str, argument: str) -> _Answer:
+        """As `ask`, and an error is an answer too."""
         answer = self._answers.get((method, argument))
         if answer is None:
             answer = self._answers[method, argument] = self._asked(method, argument)
-        return _said(answer)
+        return answer
 
     def record(self) -> Record:
         return Record(tuple(self._answers.values()))
@@ -108,7 +114,7 @@ class Recorder(_Asked):
     def _asked(self, method: str, argument: str) -> _Answer:
         call: Callable[..., Any] = getattr(self._reader, method)
         try:
-            return _Answer(method, argument, call(*(argument,) if argument or method != "local_addresses" else ()))
+            return _Answer(method, argument, _legible(call(*(argument,) if method != "local_addresses" else ())))
         except ClusterDNSError as error:
             return _Answer(method, argument, None, str(error))
 
@@ -125,6 +131,13 @@ class Replay(_Asked):
         if answer is None:
             raise ClusterDNSError(f"{method} {argument}: was not read when this configuration was loaded first")
         return _said(answer)
+
+
+def _legible(value: Any) -> Any:  # noqa: ANN401
+    """Variables and names of files need not be UTF-8, what is passed on must be: the rest reads as question marks."""
+    if isinstance(value, list):
+        return [_legible(each) for each in value]
+    return value.encode(errors="replace").decode() if isinstance(value, str) and not value.isascii() else value
 
 
 def _said(answer: _Answer) -> Any:  # noqa: ANN401

@@ -35,7 +35,7 @@ def merge(slices: Iterable[Slice], pod_names: bool) -> EndpointSet:
     names: dict[bytes, tuple[set[bytes], set[Port]]] = {}
     fqdns: dict[bytes, tuple[set[bytes], set[Port]]] = {}
     for part in slices:
-        for endpoint in part.endpoints:
+        for endpoint in part.every():
             table = fqdns if endpoint.fqdn else names
             label = endpoint.address if endpoint.fqdn else endpoint_label(endpoint, pod_names)
             addresses, ports = table.setdefault(label, (set(), set()))

@@ -11,7 +11,19 @@ from typing import Any
 import msgspec
 
 from clusterdns.errors import SourceError
-from clusterdns.kube.objects import Endpoint, Kind, Namespace, Pod, Port, Service, ServiceType, Slice, Upsert, key
+from clusterdns.kube.objects import (
+    Endpoint,
+    Kind,
+    Namespace,
+    Pod,
+    Port,
+    Service,
+    ServiceType,
+    Slice,
+    Upsert,
+    key,
+    slice_of,
+)
 from clusterdns.wire import names
 
 SERVICE_LABEL = "kubernetes.io/service-name"
@@ -169,7 +181,7 @@ def _slice(decoded: _Slice, remarks: list[str]) -> Slice | None:
             endpoints += _endpoint(endpoint, f"endpoints[{at}]", decoded.addressType == "FQDN")
         except _Fault as fault:
             remarks.append(f"{fault}; this endpoint is left out")
-    return Slice(namespace, meta.name, owner, _ports(decoded.ports, "ports", remarks), tuple(endpoints))
+    return slice_of(namespace, meta.name, owner, _ports(decoded.ports, "ports", remarks), endpoints)
 
 
 def _endpoint(endpoint: _Endpoint, field: str, fqdn: bool) -> list[Endpoint]:

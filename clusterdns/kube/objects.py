@@ -4,7 +4,7 @@ Names are kept as wire labels (`b"\\x04svc1\\x06testns"`), so that a lookup comp
 name with them; addresses are packed. A new field here is a reviewed decision: 100,000 endpoints must be cheap.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import Enum
 from typing import Annotated
 
@@ -74,13 +74,34 @@ class Endpoint(msgspec.Struct, frozen=True, gc=False, array_like=True, forbid_un
 
 
 class Slice(msgspec.Struct, frozen=True, gc=False):
-    """The ready endpoints of one EndpointSlice. `service`: key of the Service that owns it."""
+    """The ready endpoints of one EndpointSlice. `service`: key of the Service that owns it.
+
+    `addresses`: of the endpoints that have an address and nothing else, as nearly all do: objects for those would be a
+    fifth of a store. `endpoints`: the others. `every` gives all alike, and `slice_of` sorts them into the two.
+    """
 
     namespace: str
     name: str
     service: bytes
     ports: tuple[Port, ...] = ()
     endpoints: tuple[Endpoint, ...] = ()
+    addresses: tuple[bytes, ...] = ()
+
+    def every(self) -> tuple[Endpoint, ...]:
+        return self.endpoints + tuple(Endpoint(address) for address in self.addresses)
+
+
+def slice_of(
+    namespace: str, name: str, service: bytes, ports: tuple[Port, ...], endpoints: Iterable[Endpoint]
+) -> Slice:
+    """A slice of endpoints in any order."""
+    named, plain = [], []
+    for each in endpoints:
+        if each.hostname or each.pod or each.fqdn:
+            named.append(each)
+        else:
+            plain.append(each.address)
+    return Slice(namespace, name, service, ports, tuple(named), tuple(plain))
 
 
 class Pod(msgspec.Struct, frozen=True, gc=False):

@@ -54,7 +54,7 @@ _Ports = tuple[Port, ...]
 _encode = msgspec.msgpack.Encoder(order="deterministic").encode
 _namespace = msgspec.msgpack.Decoder(tuple[_Labels, _Labels]).decode
 _service = msgspec.msgpack.Decoder(tuple[_Labels, ServiceType, _Addresses, _Ports, bytes]).decode
-_slice = msgspec.msgpack.Decoder(tuple[_Labels, bytes, _Ports, tuple[Endpoint, ...]]).decode
+_slice = msgspec.msgpack.Decoder(tuple[_Labels, bytes, _Ports, tuple[Endpoint, ...], _Addresses]).decode
 _pod = msgspec.msgpack.Decoder(tuple[_Labels, _Addresses]).decode
 _serial = msgspec.msgpack.Decoder(int).decode
 
@@ -104,12 +104,13 @@ def _unpack_service(namespace: str, name: str, payload: bytes) -> tuple[_Labels,
 
 
 def _unpack_slice(namespace: str, name: str, payload: bytes) -> tuple[_Labels, Slice]:
-    labels, service, ports, endpoints = _slice(payload)
+    labels, service, ports, endpoints, addresses = _slice(payload)
+    _check_addresses(addresses)
     _check_addresses([endpoint.address for endpoint in endpoints if not endpoint.fqdn])
     for endpoint in endpoints:
         if endpoint.fqdn:
             _check_name(endpoint.address)
-    return labels, Slice(namespace, name, service, ports, endpoints)
+    return labels, Slice(namespace, name, service, ports, endpoints, addresses)
 
 
 def _unpack_pod(namespace: str, name: str, payload: bytes) -> tuple[_Labels, Pod]:
@@ -138,7 +139,7 @@ def _checked_serial(serial: int) -> int:
 _FIELDS: Mapping[Kind, Callable[[Any], tuple[Any, ...]]] = {
     Kind.NAMESPACE: lambda namespace: (namespace.labels,),
     Kind.SERVICE: lambda service: (service.type, service.addresses, service.ports, service.external),
-    Kind.SLICE: lambda part: (part.service, part.ports, part.endpoints),
+    Kind.SLICE: lambda part: (part.service, part.ports, part.endpoints, part.addresses),
     Kind.POD: lambda pod: (pod.addresses,),
 }
 _UNPACK: Mapping[Kind, Callable[[str, str, bytes], tuple[_Labels, Object]]] = {

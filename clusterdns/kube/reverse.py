@@ -74,7 +74,7 @@ def _endpoint_names(question: Question, service: Service, address: bytes) -> lis
     labels = {
         endpoint_label(endpoint, question.view.endpoint_pod_names)
         for part in question.store.slices(service.key)
-        for endpoint in part.endpoints
+        for endpoint in part.every()
         if endpoint.address == address
     }
     return [bytes((len(label),)) + label + _name(question, service) for label in sorted(labels)]

@@ -170,7 +170,7 @@ class Store:
 
     def has_endpoints(self, service: bytes) -> bool:
         """Is any endpoint of the Service ready?"""
-        return any(part.endpoints for part in self._slices.get(service, {}).values())
+        return any(part.endpoints or part.addresses for part in self._slices.get(service, {}).values())
 
     def slices(self, service: bytes) -> list[Slice]:
         """The slices of a Service in order of their names."""
@@ -187,4 +187,7 @@ def _service_key(namespace: str, name: str) -> bytes:
 
 def _owned(part: Slice | None) -> set[tuple[bytes, bytes]]:
     """Pairs of Service key and address."""
-    return {(part.service, endpoint.address) for endpoint in part.endpoints if not endpoint.fqdn} if part else set()
+    if part is None:
+        return set()
+    named = {(part.service, endpoint.address) for endpoint in part.endpoints if not endpoint.fqdn}
+    return named | {(part.service, address) for address in part.addresses}

@@ -30,7 +30,7 @@ class SourceSpec(msgspec.Struct, frozen=True):
 
     `snapshot`: the file that the last known state is kept in, empty for none. `pods`: pods are wanted; `pod_names`:
     their names are. `qps`, `burst`, `inflight`: limits of requests to the API server, 0 for none. `patience`: seconds
-    that a reload waits for the first complete list before it goes on, and after which a start says that it is waiting.
+    that a start or a reload waits for the first complete list before it goes on without.
     """
 
     manifests: tuple[str, ...] = ()

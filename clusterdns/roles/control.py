@@ -11,8 +11,9 @@ from clusterdns.errors import ClusterDNSError
 
 # Address and port, of DNS or HTTP
 Where = tuple[str, int]
-# Octets of one message: addresses and numbers only, a record travels as a descriptor
-_LARGEST = 64 * 1024
+# Octets of one message; one that is larger (a node may have thousands of addresses, a Corefile as many mistakes) travels
+# as a record does, by a descriptor, and this in its place
+_LARGEST, _BESIDE = 64 * 1024, b"beside"
 # Descriptors with one message (SCM_MAX_FD of unix(7) is 253)
 MAX_DESCRIPTORS = 250
 
@@ -100,18 +101,27 @@ class Channel:
 
     def send(self, message: Message, descriptors: Sequence[int] = ()) -> bool:
         """False when the other side is gone, or has not read for long."""
+        raw, beside = msgspec.json.encode(message), list[int]()
         try:
-            socket.send_fds(self.sock, [msgspec.json.encode(message)], descriptors)
+            if len(raw) > _LARGEST:
+                raw, beside = _BESIDE, [_memory(raw)]
+            socket.send_fds(self.sock, [raw], [*descriptors, *beside])
         except OSError:
             return False
+        finally:
+            for descriptor in beside:
+                os.close(descriptor)
         return True
 
     def receive(self) -> tuple[Message, list[int]] | None:
         """The next message, None when the other side is gone.  Raises BlockingIOError when there is none yet."""
         try:
-            raw, descriptors, _, _ = socket.recv_fds(self.sock, _LARGEST, MAX_DESCRIPTORS)
+            raw, descriptors, _, _ = socket.recv_fds(self.sock, _LARGEST, MAX_DESCRIPTORS + 1)
         except ConnectionError:
             return None
+        if raw == _BESIDE:
+            raw = _read(descriptors[-1])
+            os.close(descriptors.pop())
         return (_decoder.decode(raw), list(descriptors)) if raw else None
 
 
@@ -123,16 +133,24 @@ def pair() -> tuple[Channel, socket.socket]:
 
 def store_record(record: Record) -> int:
     """A descriptor of memory that holds it."""
-    descriptor = os.memfd_create("clusterdns-record")
-    with open(descriptor, "wb", closefd=False) as file:
-        file.write(record.encode())
-    return descriptor
+    return _memory(record.encode())
 
 
 def read_record(descriptor: int) -> Record:
     """Raises ClusterDNSError for what is no record."""
+    return Record.decode(_read(descriptor))
+
+
+def _memory(raw: bytes) -> int:
+    descriptor = os.memfd_create("clusterdns-message")
+    with open(descriptor, "wb", closefd=False) as file:
+        file.write(raw)
+    return descriptor
+
+
+def _read(descriptor: int) -> bytes:
     # All processes share the offset
-    return Record.decode(os.pread(descriptor, os.fstat(descriptor).st_size, 0))
+    return os.pread(descriptor, os.fstat(descriptor).st_size, 0)
 
 
 def sockets_of(

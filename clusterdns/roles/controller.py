@@ -3,6 +3,7 @@
 import logging
 import os
 import socket
+import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -44,6 +45,9 @@ from clusterdns.sources.table import Table
 if TYPE_CHECKING:
     from clusterdns.admin.http import Admin
 
+# By how much it is nicer (nice(2)), and seconds that a thread may run while another one waits
+_NICE, _SWITCH = 5, 0.0005
+
 _log = logging.getLogger("clusterdns")
 
 
@@ -60,6 +64,10 @@ class Controller(Child):
     def __init__(self, options: Options, write: Callable[[str], None]) -> None:
         super().__init__(options)
         self._write, self._machine = write, Machine()
+        # Answers come before changes where both want the CPU
+        os.nice(_NICE)
+        # A thread that reads a list does not keep the loop from an event for longer
+        sys.setswitchinterval(_SWITCH)
         self._report = BugReporter(self.loop.time)
         handle_loop_errors(self._report)
         self._hub = Hub(self._report)

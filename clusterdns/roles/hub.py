@@ -191,10 +191,14 @@ class _Watched:
 
     def report(self) -> list[str]:
         ages, repaired = self._server.ages(time.monotonic()), self._server.repaired
-        return [
+        lines = [
             f"API server: {name}: last heard of {age:.0f} s ago, {repaired[name]} lost objects repaired"
             for name, age in ages.items()
         ]
+        for kind, seen in self._server.latency.items():
+            if count := sum(seen.counts):
+                lines.append(f"programming latency: {kind}: {count} changes, p99 <= {seen.quantile(0.99):g} s")
+        return lines
 
     def age(self, now: float) -> float:
         return max(self._server.ages(now).values())

@@ -2,10 +2,12 @@
 
 import msgspec
 
+from clusterdns.kube.store import Store
 from clusterdns.plugins.build import Config
 from clusterdns.plugins.site import SourceSpec
 from clusterdns.roles.serving import Serving
 from clusterdns.sources.feed import Follower, Message, Told, Want
+from clusterdns.sources.table import State
 
 
 def source_id(source: SourceSpec) -> bytes:
@@ -25,6 +27,8 @@ class Intake:
         self._serving, self.hold = serving, hold
         self._followers: dict[bytes, Follower] = {}
         self._specs: dict[bytes, SourceSpec] = {}
+        # Those that are told of everything
+        self._stores: list[Store] = []
         # Sources of which everything must be told again
         self._again: set[bytes] = set()
 
@@ -32,12 +36,13 @@ class Intake:
         """From now on, the sources of these configurations: the one that is served, and the next one."""
         self._specs = {source_id(spec): spec for config in configs for spec in sources(config)}
         self._followers = {key: self._followers.get(key) or Follower() for key in self._specs}
-        known = configs[0].shared.stores if len(configs) > 1 else {}
-        for where in configs[-1].shared.stores:
-            if where not in known:
-                key = source_id(where[0])
-                self._followers[key].forget()
-                self._again.add(key)
+        known, self._stores = self._stores, [store for config in configs for store in config.shared.stores.values()]
+        fresh = {id(store) for store in self._stores} - {id(store) for store in known}
+        for config in configs:
+            for (spec, _), store in config.shared.stores.items():
+                if id(store) in fresh:
+                    self._followers[source_id(spec)].forget()
+                    self._again.add(source_id(spec))
 
     def want(self, worker: int) -> Want:
         """What to subscribe to. Everything in `again` is listed anew."""
@@ -58,11 +63,16 @@ class Intake:
             self._serving.reach(spec, follower.state, serial)
 
     @property
-    def heard(self) -> bool:
-        """Has every source told what it knows, be it nothing?"""
-        return all(follower.heard for follower in self._followers.values())
+    def settled(self) -> bool:
+        """Does every source have something to answer from?"""
+        return all(follower.heard and follower.state is not State.EMPTY for follower in self._followers.values())
 
     @property
     def filled(self) -> bool:
         """Is every source known as a whole?"""
         return all(follower.whole for follower in self._followers.values())
+
+
+def patience(config: Config) -> float:
+    """Seconds to wait for the sources of a configuration before it is served as it is (`startup_timeout`)."""
+    return max((spec.patience for spec in sources(config)), default=0.0)

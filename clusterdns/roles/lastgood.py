@@ -43,7 +43,8 @@ def read(directory: str) -> Record:
     """Raises ClusterDNSError when there is none that can be used."""
     path = Path(directory, _NAME)
     try:
-        if not directory or path.stat().st_size > _LARGEST:
+        # Opening a pipe would wait for its writer
+        if not directory or not path.is_file() or path.stat().st_size > _LARGEST:
             raise ClusterDNSError("no last good Corefile is kept")
         return Record.decode(path.read_bytes())
     except OSError as error:

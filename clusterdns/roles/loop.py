@@ -1,9 +1,9 @@
-"""The event loop of a worker: of several that wait for one socket, one is woken."""
+"""The event loop: of several workers that wait for one socket one is woken; and waiting for what nobody tells."""
 
 import asyncio
 import select
 import selectors
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 
@@ -18,6 +18,12 @@ class SharedSelector(selectors.EpollSelector):
     def __init__(self) -> None:
         super().__init__()
         self.shared: set[int] = set()
+
+    def unregister(self, fileobj: Any) -> selectors.SelectorKey:  # noqa: ANN401
+        key = super().unregister(fileobj)
+        # The number is given to another file next: a connection, say, which is to be written to as well
+        self.shared.discard(key.fd)
+        return key
 
     def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:  # noqa: ANN401
         key = super().register(fileobj, events, data)
@@ -38,3 +44,18 @@ class SharedLoop(asyncio.SelectorEventLoop):
     def share(self, descriptors: Iterable[int]) -> None:
         """Before they are watched: other processes wait for these too."""
         self._shared_selector.shared.update(descriptors)
+
+
+async def become(condition: Callable[[], object], seconds: float, every: float = 0.02) -> None:
+    """Wait until `condition` is true, for so many seconds at most; it is looked at every so many."""
+    loop, done = asyncio.get_running_loop(), asyncio.Event()
+    until = loop.time() + seconds
+
+    def look() -> None:
+        if condition() or loop.time() >= until:
+            done.set()
+        else:
+            loop.call_later(every, look)
+
+    look()
+    await done.wait()

@@ -1,9 +1,7 @@
-"""What every process of ours sets up about itself."""
+"""What every process of ours sets up about itself. The supervisor too: no asyncio here, it costs 3 MB."""
 
-import asyncio
 import gc
 import resource
-from collections.abc import Callable
 
 # Allocations between two looks of the collector at young objects: entries of the memo are many and hold no cycles.
 _GC_YOUNG = 50_000
@@ -20,18 +18,3 @@ def settle_memory() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(_GC_YOUNG, 20, 100)
-
-
-async def become(condition: Callable[[], object], seconds: float, every: float = 0.02) -> None:
-    """Wait until `condition` is true, for so many seconds at most; it is looked at every so many."""
-    loop, done = asyncio.get_running_loop(), asyncio.Event()
-    until = loop.time() + seconds
-
-    def look() -> None:
-        if condition() or loop.time() >= until:
-            done.set()
-        else:
-            loop.call_later(every, look)
-
-    look()
-    await done.wait()

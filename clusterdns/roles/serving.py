@@ -3,8 +3,9 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from itertools import islice
 from socket import socket
 
 import msgspec
@@ -26,6 +27,8 @@ from clusterdns.stats import Cells
 
 # Longer than any window of time that a plugin counts in (seconds)
 _FOREVER = 1e9
+# Events between two looks of the memos at what has changed
+_SOME = 50
 # Address and port; an empty address is the wildcard of both families
 Where = tuple[str, int]
 
@@ -111,19 +114,29 @@ class Serving:
 
     def apply(self, source: SourceSpec, changes: Iterable[Packed], serial: int) -> None:
         """Take changes into every store of that source, and drop what was made from what they changed."""
-        self.take(source, [unpack(change) for change in changes], serial)
+        # One after the other: thousands of objects at once would be twice the memory
+        self.take(source, (unpack(change) for change in changes), serial)
 
-    def take(self, source: SourceSpec, events: Sequence[Event], serial: int) -> None:
+    def take(self, source: SourceSpec, events: Iterable[Event], serial: int) -> None:
         """As `apply`, with events. After it the stores that changed have that SOA serial."""
-        for store in self._stores_of(source):
-            before, keys = store.serial, set[bytes]()
-            for event in events:
-                keys |= store.apply(event, 0)
-            if keys:
+        stores = self._stores_of(source)
+        before = [store.serial for store in stores]
+        events = iter(events)
+        while some := list(islice(events, _SOME)):
+            for store in stores:
+                self._take(store, some)
+        for store, last in zip(stores, before, strict=True):
+            if store.serial != last:
                 # All workers show the controller's serial; it is lower only if its clock went back while it was down
-                store.serial = serial if serial >= before else before + 1
-                for responder in self.responders:
-                    responder.memo.drop(id(store), keys)
+                store.serial = serial if serial >= last else last + 1
+
+    def _take(self, store: Store, events: Iterable[Event]) -> None:
+        keys: set[bytes] = set()
+        for event in events:
+            keys |= store.apply(event, 0)
+        if keys:
+            for responder in self.responders:
+                responder.memo.drop(id(store), keys)
 
     def reach(self, source: SourceSpec, state: State, serial: int) -> None:
         """The source has told all it knows."""

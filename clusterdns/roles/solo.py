@@ -18,10 +18,11 @@ from clusterdns.plugins.site import Process
 from clusterdns.plugins.site import Where as HttpWhere
 from clusterdns.roles.drain import Drain
 from clusterdns.roles.hub import Hub
-from clusterdns.roles.intake import Intake, source_id, sources
+from clusterdns.roles.intake import Intake, patience, source_id, sources
 from clusterdns.roles.load import load
+from clusterdns.roles.loop import become
 from clusterdns.roles.output import BugReporter
-from clusterdns.roles.process import become, raise_descriptor_limit, settle_memory
+from clusterdns.roles.process import raise_descriptor_limit, settle_memory
 from clusterdns.roles.serving import Serving, Sockets, Where, handle_loop_errors, say_served
 from clusterdns.roles.subscriber import LocalFeed
 from clusterdns.roles.watch import CorefileWatch
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 # Seconds between the calls of what keeps windows of time (`errors`)
 _TICK = 1.0
+# Seconds between looks whether the first list is in: a start is to be quick
+_LOOK = 0.005
 # Seconds that queries in hand have at the end: as long as one may wait for its upstreams
 GRACE = 5.0
 
@@ -70,7 +73,7 @@ class Solo:
         bound = self._bind(config)
         self.serving.prepare(config)
         await self._follow(config)
-        self._feed.settle()
+        await become(lambda: self.intake.settled, patience(config), _LOOK)
         await self.serving.adopt(config, bound)
         await self._open_http(config.shared.process)
         if not self._settings.quiet:
@@ -142,7 +145,7 @@ class Solo:
             return
         self.serving.prepare(config)
         await self._follow(old, config)
-        await become(lambda: self.intake.filled, max((spec.patience for spec in sources(config)), default=0.0))
+        await become(lambda: self.intake.filled, patience(config))
         await self._commit(config, recorder.record(), bound)
         if self._again:
             self._reloading = self._loop.create_task(self._reload())

@@ -30,10 +30,11 @@ class Subscriber:
         self.refresh()
 
     def refresh(self) -> None:
-        """Tables have come or gone."""
+        """Tables have come or gone, or a new one is in the place of another."""
         tables = self._tables()
-        for source in self._subscriptions.keys() - tables.keys():
-            self._subscriptions.pop(source).close()
+        for source, subscription in list(self._subscriptions.items()):
+            if tables.get(source) is not subscription.table:
+                self._subscriptions.pop(source).close()
         for source in self._wanted:
             if source in tables and source not in self._subscriptions:
                 self._subscriptions[source] = Subscription(source, tables[source], self._due)
@@ -57,11 +58,6 @@ class LocalFeed:
         self._loop, self._intake = asyncio.get_running_loop(), intake
         self._scheduled = False
         self.subscriber = Subscriber(tables, self._wake)
-
-    def settle(self) -> None:
-        """Take in all there is, however long it takes."""
-        for message in self.subscriber.messages():
-            self._intake.take(message)
 
     def _wake(self) -> None:
         if not self._scheduled:

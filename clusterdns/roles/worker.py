@@ -12,19 +12,17 @@ from clusterdns.errors import ClusterDNSError
 from clusterdns.plugins.build import Config
 from clusterdns.roles.child import Child, Options
 from clusterdns.roles.control import Abort, Commit, Message, Prepared, Setup, Stop, read_record, sockets_of
-from clusterdns.roles.intake import Intake, sources
+from clusterdns.roles.intake import Intake, patience
 from clusterdns.roles.link import FeedLink
 from clusterdns.roles.load import load_again
-from clusterdns.roles.loop import SharedLoop
+from clusterdns.roles.loop import SharedLoop, become
 from clusterdns.roles.output import BugReporter
-from clusterdns.roles.process import become, settle_memory
+from clusterdns.roles.process import settle_memory
 from clusterdns.roles.serving import Serving, Sockets, Where, handle_loop_errors
 from clusterdns.roles.slots import Phase
 
 # Seconds that queries in hand have at the end: as long as one may wait for its upstreams
 GRACE = 5.0
-# Seconds to wait for a controller that never comes, before queries are answered with what there is
-_PATIENCE = 5.0
 # Seconds between looks whether the first list is in: a start is to be quick
 _LOOK = 0.005
 
@@ -77,7 +75,8 @@ class Worker(Child):
         self._serving.prepare(config)
         self._intake.follow(config)
         self._link.want()
-        await become(lambda: self._intake.heard, _PATIENCE, _LOOK)
+        await become(lambda: self._intake.settled, patience(config), _LOOK)
+        # From now on nobody is to see half of a list
         self._intake.hold = True
         settle_memory()
         await self._serving.adopt(config, sockets)
@@ -93,7 +92,7 @@ class Worker(Child):
         self._ready = _Ready(setup.generation, config, sockets)
         self._serving.prepare(config)
         self._follow(config)
-        await become(lambda: self._intake.filled, max((spec.patience for spec in sources(config)), default=0.0))
+        await become(lambda: self._intake.filled, patience(config))
         self.send(Prepared(setup.generation))
 
     async def _commit(self, ready: _Ready) -> None:

@@ -53,7 +53,7 @@ class ApiServer:
             Follower(RESOURCES[kind], reflector, self._timing, self._clock, self._heed)
             for kind, reflector in self._reflectors.items()
         ]
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._synced = False
         self._stopped = threading.Event()
 

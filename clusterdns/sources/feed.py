@@ -1,7 +1,7 @@
 """List and watch between our own processes. Pure: messages in, messages out.
 
 A subscriber is owed keys, not events: what it has not been sent yet is a set that a newer change only adds to, so a
-subscriber that is slow gets the newest state later and the queue is never longer than the table.
+subscriber that is slow gets the newest state later and the queue is hardly longer than the table.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -74,14 +74,14 @@ class Subscription:
     """What one subscriber is owed of one table. `due` is called when that becomes more than nothing."""
 
     def __init__(self, source: bytes, table: Table, due: Callable[[], None]) -> None:
-        self._source, self._table, self._due = source, table, due
+        self._source, self.table, self._due = source, table, due
         self._owed: dict[bytes, None] = {}
         self._listing = self._told = False
         table.watchers.append(self._changed)
         self._changed((), True)
 
     def close(self) -> None:
-        self._table.watchers.remove(self._changed)
+        self.table.watchers.remove(self._changed)
 
     def again(self) -> None:
         """Tell everything anew."""
@@ -94,30 +94,31 @@ class Subscription:
         """What is owed, until the caller has enough of it."""
         if self._listing:
             self._listing = False
-            yield Listing(self._source, self._table.state)
+            yield Listing(self._source, self.table.state)
         while self._owed:
             yield self._some()
         self._told = True
-        yield Told(self._source, self._table.state, self._table.serial)
+        yield Told(self._source, self.table.state, self.table.serial)
 
     def _some(self) -> Changes:
         objects: list[bytes] = []
         size = 0
         for key in list(islice(self._owed, MAX_OBJECTS)):
             del self._owed[key]
-            payload = self._table.objects.get(key, b"")
+            payload = self.table.objects.get(key, b"")
             objects += (key, payload)
             size += len(payload)
             if size > MAX_OCTETS:
                 break
-        return Changes(self._source, objects, self._table.serial)
+        return Changes(self._source, objects, self.table.serial)
 
     def _changed(self, keys: Sequence[bytes], whole: bool) -> None:
-        if whole and self._table.state is not State.EMPTY:
+        self._owed.update(dict.fromkeys(keys))
+        # Of objects that came and went while nobody read, there is no end
+        whole |= len(self._owed) > len(self.table.objects) + MAX_OBJECTS
+        if whole and self.table.state is not State.EMPTY:
             self._listing = True
-            self._owed = dict.fromkeys(self._table.objects)
-        else:
-            self._owed.update(dict.fromkeys(keys))
+            self._owed = dict.fromkeys(self.table.objects)
         self._told = False
         self._due()
 
@@ -137,9 +138,11 @@ class Follower:
         # Digests, to skip what is known when everything is told again
         self._known: dict[bytes, int] = {}
         self._unseen: set[bytes] | None = None
-        self._held: list[Packed] | None = None
-        # This listing is not for us; the next one is for a store that has nothing yet
-        self._ignore = self._blank = False
+        self._held: dict[bytes, bytes] | None = None
+        # What is told is not for us: it is of no listing, or of one of somebody who knows less
+        self._ignore = True
+        # The next listing is for a store that has nothing yet
+        self._blank = False
 
     def forget(self) -> None:
         """There is a store that was told nothing yet: the next listing is to be taken in whole."""
@@ -153,14 +156,15 @@ class Follower:
             return []
         if isinstance(message, Told):
             self.heard = True
-        if self._ignore:
+        # EMPTY ends no listing: one that was cut off goes on being unfinished
+        if self._ignore or (isinstance(message, Told) and message.state == State.EMPTY):
             return []
         if isinstance(message, Told):
             return self._end(State(message.state))
         found = self._fresh(message.objects)
         if self._held is None:
             return found
-        self._held += found
+        self._held |= found
         return []
 
     def _begin(self, state: State) -> None:
@@ -170,7 +174,7 @@ class Follower:
             self._unseen, self._blank = set(self._known), False
             # What an interrupted listing left is held on to
             if self.hold and self.state is State.EMPTY and self._held is None:
-                self._held = []
+                self._held = {}
 
     def _fresh(self, flat: list[bytes]) -> list[Packed]:
         found = []
@@ -188,7 +192,7 @@ class Follower:
         return found
 
     def _end(self, state: State) -> list[Packed]:
-        found, self._held = self._held or [], None
+        found, self._held = [Packed(*each) for each in (self._held or {}).items()], None
         if self._unseen is not None:
             gone, self._unseen = sorted(self._unseen), None
             for key in gone:

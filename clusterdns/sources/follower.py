@@ -13,8 +13,8 @@ from clusterdns.sources.refusals import AccessError
 from clusterdns.sources.resources import Resource
 from clusterdns.sources.timing import Clock, Timing
 
-# Objects in one page of a list: 500 EndpointSlices are some 9 MB (the API's own clients ask for as many)
-PAGE = 500
+# Objects in one page of a list: 250 EndpointSlices are some 5 MB, which three lists may need at a time
+PAGE = 250
 # API concepts, "Streaming lists"; a server without them refuses the request (422, before that 400)
 _STREAMING = {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan", "resourceVersion": ""}
 _NO_STREAMS = (400, 422)

@@ -9,7 +9,7 @@ import msgspec
 
 from clusterdns.errors import SourceError
 from clusterdns.kube.manifest import from_json
-from clusterdns.kube.objects import Endpoint, Kind, Object, Service, ServiceType, Slice, Upsert
+from clusterdns.kube.objects import Endpoint, Kind, Object, Service, ServiceType, Slice, Upsert, slice_of
 from clusterdns.kube.packed import Packed, key, pack
 from clusterdns.kube.stream import Change, Head, Line, Page, head, number
 from clusterdns.sources.complaints import MAX_LENGTH, MAX_LINES
@@ -216,8 +216,8 @@ class Reflector:
 
 
 def _without_pods(part: Slice) -> Slice:
-    endpoints = tuple([Endpoint(each.address, each.hostname, b"", each.fqdn) for each in part.endpoints])
-    return Slice(part.namespace, part.name, part.service, part.ports, endpoints)
+    endpoints = [Endpoint(each.address, each.hostname, b"", each.fqdn) for each in part.endpoints]
+    return slice_of(part.namespace, part.name, part.service, part.ports, [*endpoints, *map(Endpoint, part.addresses)])
 
 
 def _head(raw: msgspec.Raw) -> Head:

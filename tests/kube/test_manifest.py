@@ -83,7 +83,7 @@ def test_what_is_not_said_has_its_default():
     found = taken(Kind.SERVICE, {"metadata": {"name": "web"}})
     assert (found.namespace, found.key) == ("default", b"\3web\7default")
     assert taken(Kind.SERVICE, {"metadata": {"name": "web", "namespace": None, "labels": None}}).namespace == "default"
-    assert taken(Kind.SLICE, {"metadata": SLICE_META, "endpoints": None, "ports": None}).endpoints == ()
+    assert taken(Kind.SLICE, {"metadata": SLICE_META, "endpoints": None, "ports": None}).every() == ()
     assert taken(Kind.SERVICE, service(ports=None)).ports == ()
     assert taken(Kind.SERVICE, service(ports=[{"port": 80}])).ports == (Port(b"", b"tcp", 80),)
     assert taken(Kind.NAMESPACE, {"metadata": {"name": "shop", "labels": None}}).labels == {}
@@ -138,8 +138,8 @@ def test_endpoints():
         ),
     )
     assert found.service == b"\3web\4shop"
-    assert [each.address[-1] for each in found.endpoints] == [1, 2, 3, 5, 6, 7]
-    assert (found.endpoints[0].hostname, found.endpoints[0].pod) == (b"one", b"web-0")
+    assert [each.address[-1] for each in found.every()] == [1, 2, 3, 5, 6, 7]
+    assert (found.every()[0].hostname, found.every()[0].pod) == (b"one", b"web-0")
 
 
 def test_endpoints_that_are_names():
@@ -164,7 +164,7 @@ def test_an_endpoint_that_cannot_be_used_is_left_out_alone(bad, field):
     assert event is not None
     (remark,) = event.remarks
     assert remark.startswith(f"EndpointSlice shop/web: {field}")
-    assert [each.address[-1] for each in event.object.endpoints] == [9]
+    assert [each.address[-1] for each in event.object.every()] == [9]
 
 
 def test_an_endpoint_that_is_not_ready_needs_no_addresses():

@@ -8,7 +8,7 @@ from clusterdns.corefile.parser import parse_text
 from clusterdns.errors import ConfigErrors
 from clusterdns.kube.question import Pods, View
 from clusterdns.plugins.kubernetes_options import parse
-from clusterdns.plugins.site import Shared, Site
+from clusterdns.plugins.site import Shared, Site, SourceSpec
 from clusterdns.wire.names import from_text, to_text
 from tests.plugins.blocks import Host, block, configured, mistakes
 
@@ -69,6 +69,23 @@ def test_blocks_share_a_store_when_source_and_labels_are_the_same():
     elsewhere = block("kubernetes d.test {", "manifests others", "}", key="d.test")
     assert len(configured(one + same).shared.stores) == 1
     assert len(configured(one + same + labelled + elsewhere).shared.stores) == 3
+
+
+def test_the_api_server_and_how_it_is_asked():
+    options = ("endpoint http://127.0.0.1:8001", "apiserver_qps 2.5", "apiserver_burst 7", "apiserver_max_inflight 3")
+    rest = ("startup_timeout 1m30s", "pods verified", "endpoint_pod_names")
+    config = configured(block("kubernetes a.test {", *options, *rest, "}"))
+    ((source, _),) = config.shared.stores
+    assert config.shared.warnings == []
+    assert source == SourceSpec(
+        endpoint="http://127.0.0.1:8001", pods=True, pod_names=True, qps=2.5, burst=7, inflight=3, patience=90.0
+    )
+
+
+def test_the_api_server_by_default():
+    ((source, _),) = configured(block("kubernetes a.test {", "}")).shared.stores
+    assert source == SourceSpec()
+    assert (source.qps, source.burst, source.inflight, source.patience) == (0.0, 0, 0, 5.0)
 
 
 def test_manifests_add_up():

@@ -95,9 +95,10 @@ def test_a_kubeconfig_that_changes(api, tmp_path):
     path = api.kubeconfig(tmp_path / "config", token="secret", context="here")
     access = Access(SourceSpec(kubeconfig=str(path), context="here"))
     assert asks(access) == "default"
-    api.set_tokens({"newer"})
+    api.set_tokens({"secret", "newer"})
     api.kubeconfig(path, token="newer", context="here")
     assert asks(access) == "default"
+    assert [each.token for each in api.requests] == ["secret", "newer"]
 
 
 def test_the_token_file_of_a_kubeconfig_that_changes(api, tmp_path):
@@ -108,9 +109,10 @@ def test_the_token_file_of_a_kubeconfig_that_changes(api, tmp_path):
     (tmp_path / "token").write_text("secret")
     access = Access(SourceSpec(kubeconfig=str(path)))
     assert asks(access) == "default"
-    api.set_tokens({"newer"})
+    api.set_tokens({"secret", "newer"})
     (tmp_path / "token").write_text("newer\n")
     assert asks(access) == "default"
+    assert [each.token for each in api.requests] == ["secret", "newer"]
 
 
 def with_plugin(api: FakeAPIServer, directory: Path, script: str) -> Access:

@@ -6,6 +6,7 @@ import pytest
 from clusterdns.kube.objects import Kind, Slice
 from clusterdns.kube.packed import SYNCED, Packed, key, unpack
 from clusterdns.plugins.site import SourceSpec
+from clusterdns.sources.follower import PAGE
 from clusterdns.sources.timing import Timing
 from tests.sources.apiserver_followed import (
     KINDS,
@@ -78,25 +79,26 @@ def test_a_server_without_the_streaming_list_is_asked_for_it_no_more():
     with FakeAPIServer(OBJECTS, streaming_list=False) as api, watching(api) as following:
         refusals = sum("sendInitialEvents" in each.query for each in api.requests)
         assert 1 <= refusals <= len(KINDS)
+        listed = len(asked(api, "services", Verb.LIST))
         api.expire()
         api.end_watches()
-        api.wait(lambda: len(asked(api, "services", Verb.LIST)) > 1)
-        following.until(following.synced)
+        # Versions, which nobody remembers; then everything
+        api.wait(lambda: len(asked(api, "services", Verb.LIST)) == listed + 2)
         assert sum("sendInitialEvents" in each.query for each in api.requests) == refusals
         assert following.complaints == []
 
 
 def test_a_large_list_comes_in_pages():
     with FakeAPIServer(OBJECTS, streaming_list=False) as api:
-        for number in range(1100):
+        for number in range(2 * PAGE):
             api.put(service(f"s{number}"))
         with watching(api) as following:
-            assert len(following.store.services) == 1101
+            assert len(following.store.services) == 2 * PAGE + 1
         lists = asked(api, "services", Verb.LIST)
         assert [("continue" in each.query, each.query["limit"]) for each in lists] == [
-            (False, "500"),
-            (True, "500"),
-            (True, "500"),
+            (False, str(PAGE)),
+            (True, str(PAGE)),
+            (True, str(PAGE)),
         ]
         assert {each.headers["Accept-Encoding"] for each in lists} == {"gzip"}
 
@@ -145,14 +147,14 @@ def test_what_a_watch_silently_lost_is_found_and_mended(api, followed):
 
 
 def test_the_look_for_losses_is_paged_and_of_metadata_alone(api, followed):
-    for number in range(600):
-        api.put(service(f"s{number:03}"))
-    followed.until(lambda: followed.address("s599"))
+    for number in range(PAGE):
+        api.put(service(f"s{number}"))
+    followed.until(lambda: followed.address(f"s{PAGE - 1}"))
     before = len(asked(api, "services", Verb.LIST))
     api.end_watches("services")
     api.wait(lambda: len(asked(api, "services", Verb.LIST)) == before + 2)
     first, second = asked(api, "services", Verb.LIST)[before:]
-    assert (first.query["resourceVersionMatch"], first.query["limit"]) == ("Exact", "500")
+    assert (first.query["resourceVersionMatch"], first.query["limit"]) == ("Exact", str(PAGE))
     assert "continue" in second.query
     assert {each.headers["Accept"].split(";")[1] for each in (first, second)} == {"as=PartialObjectMetadataList"}
 
@@ -194,7 +196,7 @@ def test_names_of_pods_are_kept_only_when_wanted(api, pod_names, pod):
         following.until(following.synced)
         (part,) = following.store.slices(b"\x03web\x07default")
         assert isinstance(part, Slice)
-        assert [endpoint.pod for endpoint in part.endpoints] == [pod]
+        assert [endpoint.pod for endpoint in part.every()] == [pod]
 
 
 # What CoreDNS's own ClusterRole allows, in the Deployment of its project and of kubeadm

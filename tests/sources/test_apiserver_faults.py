@@ -11,6 +11,7 @@ from clusterdns.sources.timing import Timing
 from tests.sources.apiserver_followed import NAMESPACE, QUICK, Followed, running, service, watching
 from tests.support.apiserver import FakeAPIServer
 from tests.support.apiserver_faults import STAGES, Fault, Stage, Verb
+from tests.support.apiserver_status import RETRY_AFTER
 
 OBJECTS = [NAMESPACE, service("web")]
 # Nothing but the watch
@@ -186,6 +187,8 @@ def test_no_permission_for_one_resource_is_named_with_what_to_do_and_held_agains
             asked = len(api.requests)
             api.wait(lambda: len(api.requests) > asked + 3)
             assert not following.store.synced
+            # Once each
+            assert len(following.complaints) == 2
             api.clear()
             following.until(following.synced)
             assert following.source.missing() == []
@@ -198,6 +201,23 @@ def test_a_permission_to_list_alone_serves_the_list_and_says_so():
             following.until(following.synced)
             assert following.address("web")
             assert following.complaints[0].startswith("kubernetes API: cannot watch services: 403 Forbidden: ")
+
+
+def test_where_no_watch_can_be_understood_lists_bring_the_changes():
+    with FakeAPIServer(OBJECTS, streaming_list=False) as api, watching(api, timing=WATCHING) as following:
+        api.fault(Fault.INVALID_JSON, "services", verb=Verb.WATCH)
+        for number in range(5):
+            api.put(service(f"s{number}"))
+            following.until(lambda number=number: following.address(f"s{number}"))
+
+
+def test_a_server_that_says_when_to_come_back_is_not_asked_before():
+    with FakeAPIServer(OBJECTS) as api:
+        api.fault(Fault.TOO_MANY_REQUESTS, "services", times=1)
+        with running(Followed(SourceSpec(endpoint=api.url), timing=replace(QUICK, longest_pause=10.0))) as following:
+            following.until(following.synced)
+        first, second, *_ = [each.time for each in api.requests if each.resource == "services"]
+        assert second - first >= RETRY_AFTER
 
 
 def test_a_server_that_ends_every_watch_at_once_is_not_asked_in_a_hurry():

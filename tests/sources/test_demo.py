@@ -59,8 +59,8 @@ def test_docs_is_another_name_of_web(objects):
 
 def test_db_has_the_names_of_a_stateful_set(objects):
     (found,) = [obj for obj in objects.values() if isinstance(obj, Slice) and obj.service == b"\x02db\x04data"]
-    assert [endpoint.hostname for endpoint in found.endpoints] == [b"db-0", b"db-1", b"db-2"]
-    assert _texts(endpoint.address for endpoint in found.endpoints) == ["10.244.1.10", "10.244.1.11", "10.244.1.12"]
+    assert [endpoint.hostname for endpoint in found.every()] == [b"db-0", b"db-1", b"db-2"]
+    assert _texts(endpoint.address for endpoint in found.every()) == ["10.244.1.10", "10.244.1.11", "10.244.1.12"]
     assert [(port.name, port.protocol, port.number) for port in found.ports] == [(b"sql", b"tcp", 5432)]
 
 
@@ -68,7 +68,7 @@ def test_ready_endpoints(objects):
     ready = {}
     for obj in objects.values():
         if isinstance(obj, Slice):
-            ready[obj.service] = ready.get(obj.service, 0) + len(obj.endpoints)
+            ready[obj.service] = ready.get(obj.service, 0) + len(obj.every())
     services = {obj.key for obj in objects.values() if isinstance(obj, Service) and not obj.external}
     assert services == ready.keys()
     assert ready[b"\x05crowd\x04data"] == 60

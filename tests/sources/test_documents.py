@@ -117,7 +117,7 @@ def test_a_remark_about_a_part_of_an_object_is_a_fault_and_the_rest_is_served():
     (fault,) = found.faults
     assert fault.text.startswith("f.json: items[0]: EndpointSlice default/web-1: endpoints[1].addresses[0]: 'nowhere'")
     assert fault.identity is None
-    assert [upsert.object.endpoints[0].address for upsert in found.objects.values()] == [bytes([10, 0, 0, 1])]
+    assert [upsert.object.every()[0].address for upsert in found.objects.values()] == [bytes([10, 0, 0, 1])]
 
 
 def test_an_object_twice_in_one_file_is_named_and_the_last_is_served():

@@ -178,7 +178,7 @@ def test_names_of_pods_are_dropped_before_they_cost_memory(pod_names, pod):
     reflector.take_page(_page(_slice(5, **OWNED)))
     (packed,) = reflector.end_list("9")
     event = unpack(packed)
-    assert [(each.hostname, each.pod) for each in event.object.endpoints] == [(b"db-0", pod)]
+    assert [(each.hostname, each.pod) for each in event.object.every()] == [(b"db-0", pod)]
     assert (b"pod" in packed.payload) is pod_names
     assert event.labels == OWNED
 
@@ -188,8 +188,11 @@ def test_which_services_are_headless_is_known_as_long_as_they_are():
     where = key(Kind.SERVICE, "default", "db")
     assert reflector.headless == {where, key(Kind.SERVICE, "default", "x")}
     assert where in reflector
+    reflector.take_line(_line("MODIFIED", _service("a", 109, "None")))
     reflector.take_line(_line("MODIFIED", _service("db", 110)))
     reflector.take_line(_line("DELETED", _service("x", 111)))
+    assert reflector.headless == {key(Kind.SERVICE, "default", "a")}
+    assert _again(reflector, _service("db", 110)) == ["-a"]
     assert reflector.headless == set()
     assert key(Kind.SERVICE, "default", "x") not in reflector
 
