@@ -3,6 +3,7 @@
 import ast
 import asyncio
 import importlib
+import math
 import re
 import shlex
 import signal
@@ -27,6 +28,7 @@ from clusterdns import cli
 from clusterdns.errors import ConfigErrors
 from clusterdns.net.machine import Machine
 from clusterdns.plugins.order import DIRECTIVES, LEFT_OUT
+from clusterdns.roles.limits import AUTO, BASE, EACH, Limits, decide
 from clusterdns.roles.load import load
 from clusterdns.roles.solo import Solo
 from clusterdns.settings import Settings
@@ -193,6 +195,49 @@ def test_a_plugin_page_names_every_option(line):
     words = " ".join(quoted(prose(DOCS / "plugins" / f"{line.split()[0]}.md"))).split()
     assert len(known) > 9
     assert [option for option in known if option not in words] == []
+
+
+# How `forward` and `kubernetes` have them in their syntax
+WITHOUT_EFFECT = [
+    (
+        "forward . 192.0.2.53",
+        "The other options of CoreDNS's *forward*",
+        {
+            "tls": "",
+            "health_check": "1s",
+            "max_fails": "2",
+            "max_connect_attempts": "2",
+            "expire": "10s",
+            "max_age": "1m",
+            "max_idle_conns": "2",
+            "failfast_all_unhealthy_upstreams": "",
+            "doh_method": "GET",
+            "resolver": "192.0.2.53",
+            "source_address": "127.0.0.1",
+        },
+    ),
+    ("kubernetes cluster.local", "`multicluster` and `zonal`", {"multicluster": "cluster.local", "zonal": ""}),
+]
+
+
+@pytest.mark.parametrize(("line", "begin", "options"), WITHOUT_EFFECT, ids=["forward", "kubernetes"])
+def test_a_plugin_page_names_the_options_without_effect(line, begin, options):
+    name, text = line.split()[0], "\n".join(map(" ".join, options.items()))
+    warnings = loaded(f". {{\n{line} {{\n{text}\n}}\n}}\n").shared.warnings
+    assert [warning.split(" has no effect")[0].split()[-1] for warning in warnings] == list(options)
+    paragraphs = prose(DOCS / "plugins" / f"{name}.md").split("\n\n")
+    (said,) = (each for each in paragraphs if each.startswith(begin) and "no effect" in each)
+    assert quoted(said) == list(options)
+
+
+def test_the_example_says_what_has_no_effect():
+    said = ""
+    for line in (word.strip() for word in EXAMPLE.text.splitlines()):
+        if line.startswith("#"):
+            said += line
+        elif line:
+            assert ("no effect" in said) is (line.split()[0] in LATER), line
+            said = ""
 
 
 # Commands
@@ -370,6 +415,82 @@ def _constant(name: str) -> object:
     """`net.udp.BATCH`, `stats.Cells.LIMIT`: a module's own constant, or that of a class in it."""
     module, _, rest = re.fullmatch(r"((?:[a-z]+\.)*[a-z]+)(\.)(.+)", name).groups()
     return reduce(getattr, rest.split("."), importlib.import_module(f"clusterdns.{module}"))
+
+
+# What a specification, or a file's format, gives
+GIVEN = {
+    *("kube.lookup.MAX_SOA_TTL", "kube.packed.MAX_SERIAL", "plugins.kubernetes_options.MAX_TTL"),
+    *("wire.encode.MAX_MESSAGE", "wire.names.MAX_LABEL", "wire.names.MAX_NAME"),
+}
+
+
+def test_architecture_has_every_bound():
+    found = {
+        f"{'.'.join(path.relative_to(ROOT / 'clusterdns').with_suffix('').parts)}.{name}"
+        for path in (ROOT / "clusterdns").rglob("*.py")
+        for name in _assigned(ast.parse(path.read_text()))
+        if name.startswith("MAX_")
+    }
+    assert len(found) > 40
+    assert found - {name for name, _ in BOUNDS} == GIVEN
+
+
+def _assigned(module: ast.Module) -> set[str]:
+    """Names that a module gives a value at its top."""
+    targets = [target for node in module.body if isinstance(node, ast.Assign) for target in node.targets]
+    return {node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)}
+
+
+def test_architecture_names_modules_that_exist():
+    rows = table(section(DOCS / "ARCHITECTURE.md", "Processes"))
+    assert [row[0] for row in rows] == ["supervisor", "controller", "worker", "solo"]
+    for name in {name for row in rows for name in quoted(row[1])}:
+        importlib.import_module(f"clusterdns.{name}")
+
+
+# At night
+
+
+def test_what_the_log_says_is_what_operate_quotes():
+    """Each part between dots stands in one text of the code."""
+    paths = (ROOT / "clusterdns").rglob("*.py")
+    texts = {
+        node.value
+        for path in paths
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    log = table(section(DOCS / "operate.md", "What it says, and what to do").partition("What you see elsewhere")[0])
+    # Between two texts stand colons and semicolons of a third
+    parts = {part.strip(" ;:,") for row in log for line in quoted(row[0]) for part in line.split("...")} - {""}
+    assert len(parts) > 20
+    assert [part for part in parts if not any(part in text for text in texts)] == []
+
+
+def test_operate_quotes_the_measured_memory():
+    """Within a tenth of docs/performance.md."""
+    rows = {row[0]: row for row in table(section(DOCS / "performance.md", "A large cluster"))}
+    _, together, _, how, *_ = rows["peak memory, all listed twice"]
+    measured = [*re.findall(r"\d+", how), together]
+    (shown,) = table(section(DOCS / "operate.md", "Sizes"))
+    assert [float(each) for each in shown[1:]] == pytest.approx([float(each) for each in measured], rel=0.1)
+
+
+def test_operate_plans_as_the_code_does():
+    limit = yaml.safe_load((ROOT / "config" / "base" / "deployment.yaml").read_text())
+    memory = limit["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]["memory"]
+    workers, _ = decide(AUTO, None, Limits(math.inf, 64, int(memory.removesuffix("Mi")) << 20))
+    said = " ".join(section(DOCS / "operate.md", "Sizes").split())
+    assert f"count with {BASE} MiB and {EACH} MiB for each worker" in said
+    assert f"the limit of {memory.removesuffix('Mi')} MiB holds {workers}" in said
+
+
+def test_contributing_names_every_directory_of_tests():
+    rows = table(section(ROOT / "CONTRIBUTING.md", "Where the tests are"))
+    named = {name for row in rows for name in quoted(row[0])}
+    assert [name for name in named if not (ROOT / name).exists()] == []
+    directories = {path.parent.relative_to(ROOT).as_posix() for path in (ROOT / "tests").glob("*/*") if path.is_file()}
+    assert directories - {"tests/__pycache__"} <= named
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

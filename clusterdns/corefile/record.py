@@ -51,10 +51,13 @@ class Record(msgspec.Struct, frozen=True):
 
     def again(self, reader: Reader) -> "Record":
         """The same questions asked once more, as far as they are about files."""
-        fresh = Recorder(reader)
+        fresh, gone = Recorder(reader), set[str]()
         for answer in self.answers:
-            if answer.method in _CONTENTS:
-                fresh.note(answer.method, answer.argument)
+            if answer.method in _CONTENTS and answer.argument not in gone:
+                now = fresh.note(answer.method, answer.argument)
+                if isinstance(answer.value, list) and isinstance(now.value, list):
+                    # That a pattern does not match a file any more is no error
+                    gone |= {*answer.value} - {*now.value}
         return fresh.record()
 
 

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from clusterdns.roles.control import Channel, pair
 from clusterdns.roles.slots import CONTROLLER, HOPELESS, Phase, Slots
 
-# What keeps the C library from keeping memory: large buffers (pages of a list) go back at once, and threads share
-# their pools. Who sets these himself is left alone.
+# What keeps the C library of the controller from keeping memory: pages of a list go back at once, and its threads share
+# one pool. A worker allocates 256 KiB for each read of a connection, which must cost nothing.
+# Who sets these himself is left alone.
 _MALLOC = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "131072", "MALLOC_TRIM_THRESHOLD_": "131072"}
 # Seconds before a process is started again that never came to serve: doubled each time
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 10.0
@@ -37,7 +38,8 @@ class Launcher:
         else:
             argv += ["--feed", self.feed.getsockname().hex()]
         argv += ["--settings", self._settings]
-        return subprocess.Popen(argv, pass_fds=passed, stdin=subprocess.DEVNULL, env={**_MALLOC, **os.environ})
+        environment = {**(_MALLOC if index == CONTROLLER else {}), **os.environ}
+        return subprocess.Popen(argv, pass_fds=passed, stdin=subprocess.DEVNULL, env=environment)
 
 
 class Child:

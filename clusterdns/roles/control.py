@@ -11,8 +11,8 @@ from clusterdns.errors import ClusterDNSError
 
 # Address and port, of DNS or HTTP
 Where = tuple[str, int]
-# Octets of one message; one that is larger (a node may have thousands of addresses, a Corefile as many mistakes) travels
-# as a record does, by a descriptor, and this in its place
+# Octets of one message; one that is larger (a node may have thousands of addresses, a Corefile as many mistakes) goes
+# the way of a record, by a descriptor, and this in its place
 _LARGEST, _BESIDE = 64 * 1024, b"beside"
 # Descriptors with one message (SCM_MAX_FD of unix(7) is 253)
 MAX_DESCRIPTORS = 250
@@ -117,8 +117,9 @@ class Channel:
         """The next message, None when the other side is gone.  Raises BlockingIOError when there is none yet."""
         try:
             raw, descriptors, _, _ = socket.recv_fds(self.sock, _LARGEST, MAX_DESCRIPTORS + 1)
-        except ConnectionError:
-            return None
+        except ConnectionResetError:
+            # It is gone and has not read everything; what it said before is told only after that
+            return self.receive()
         if raw == _BESIDE:
             raw = _read(descriptors[-1])
             os.close(descriptors.pop())
@@ -160,11 +161,11 @@ def sockets_of(
 
     Raises ClusterDNSError when they are not as many as the message says.
     """
+    if len(descriptors) != 1 + sum(bound.udp + bound.tcp for bound in setup.listeners) + len(setup.http):
+        raise ClusterDNSError("not all sockets came through; raise the limit of open files of this process")
     rest = list(descriptors[1:])
     dns: dict[Where, tuple[list[int], list[int]]] = {}
     for bound in setup.listeners:
         udp, tcp, rest = rest[: bound.udp], rest[bound.udp : bound.udp + bound.tcp], rest[bound.udp + bound.tcp :]
         dns[bound.where] = udp, tcp
-    if len(rest) != len(setup.http):
-        raise ClusterDNSError("not all sockets came through; raise the limit of open files of this process")
     return dns, dict(zip(setup.http, rest, strict=True))

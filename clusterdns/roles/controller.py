@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from clusterdns import __version__
 from clusterdns.corefile.record import Record, Recorder
-from clusterdns.errors import ClusterDNSError, ConfigErrors
+from clusterdns.errors import ConfigErrors
 from clusterdns.net.machine import Machine
 from clusterdns.plugins.build import Config
 from clusterdns.roles import lastgood
@@ -79,6 +79,7 @@ class Controller(Child):
         self._draining = False
         # A proposal is with the supervisor; another one is wanted after it
         self._proposed = self._again = False
+        self._tried = Record(())
         # The first configuration of this server is ours: say what is served
         self._announce = False
 
@@ -110,10 +111,14 @@ class Controller(Child):
         ]
 
     def unready(self) -> list[str]:
-        missing = [f"kubernetes: {text}" for text in self._hub.missing()]
-        if not any(slot.phase is Phase.SERVING for index, slot in self.slots.used().items() if index != CONTROLLER):
-            missing.append("workers: none serves yet")
-        return missing
+        workers = [slot for index, slot in self.slots.used().items() if index != CONTROLLER]
+        if not any(slot.phase is Phase.SERVING for slot in workers):
+            return [*self._missing(), "workers: none serves yet"]
+        # While the API server is away a controller that was started again knows less than its workers
+        return [] if any(slot.whole for slot in workers) else self._missing()
+
+    def _missing(self) -> list[str]:
+        return [f"kubernetes: {text}" for text in self._hub.missing()]
 
     def draining(self) -> bool:
         return self._draining
@@ -145,16 +150,10 @@ class Controller(Child):
             # Not tried again before it changes
             self._watch.follow(record, self._current.config.shared.process.reload)
             return
-        text = "\n".join(f"clusterdns: {each}" for each in error.errors)
         try:
-            kept = lastgood.read(self.options.settings.state)
-            config = load_again(self.options.settings, kept, self._write)
-        except ClusterDNSError:
-            self.send(Refused(text))
-            return
-        _log.error("%s", text)
-        _log.error("started with the last good Corefile, kept in %s; mend the Corefile", self.options.settings.state)
-        self._send_proposal(config, kept)
+            self._send_proposal(*lastgood.load(self.options.settings, error, self._write))
+        except ConfigErrors:
+            self.send(Refused("\n".join(f"clusterdns: {each}" for each in error.errors)))
 
     def _send_proposal(self, config: Config, record: Record) -> None:
         process = config.shared.process
@@ -166,7 +165,7 @@ class Controller(Child):
             process.workers,
         )
         descriptor = store_record(record)
-        self._proposed, self._again = True, False
+        self._proposed, self._again, self._tried = True, False, record
         self._announce = self._current is None
         self.send(proposal, (descriptor,))
         os.close(descriptor)
@@ -189,20 +188,21 @@ class Controller(Child):
 
     async def _begin(self, loaded: _Loaded, ports: dict[Where, int]) -> None:
         if self._announce:
+            lastgood.begin(self.options.settings.state)
             _warn(loaded.config)
             if not self.options.settings.quiet:
                 say_served(loaded.config, ports, self._write)
                 self._write(f"clusterdns-{__version__}")
         await self._feeder.start(socket.socket(fileno=int(self.options.feed)))
+        await self._adopt(loaded)
         await self._hub.start(sources(loaded.config))
         self._feeder.refresh()
-        await self._adopt(loaded)
         self.slot.phase = Phase.SERVING
         settle_memory()
 
     async def _commit(self, loaded: _Loaded) -> None:
         self._next = None
-        _warn(loaded.config)
+        _warn(loaded.config, self._current)
         await self._adopt(loaded)
         self._hub.keep(sources(loaded.config))
         _log.info("reloaded: the configuration has SHA-512 %s", loaded.record.digest)
@@ -236,7 +236,7 @@ class Controller(Child):
         if self._current is not None:
             self._hub.keep(sources(self._current.config))
             self._feeder.refresh()
-            self._watch.follow(self._watch.fresh(), self._current.config.shared.process.reload)
+            self._watch.follow(self._tried, self._current.config.shared.process.reload)
         self._settled()
 
     def _settled(self) -> None:
@@ -249,9 +249,12 @@ class Controller(Child):
         return {source_id(spec): table for spec, table in self._hub.tables.items()}
 
 
-def _warn(config: Config) -> None:
+def _warn(config: Config, before: _Loaded | None = None) -> None:
+    """Of a reload only what is new."""
+    said = before.config.shared.warnings if before else []
     for warning in config.shared.warnings:
-        _log.warning("%s", warning)
+        if warning not in said:
+            _log.warning("%s", warning)
 
 
 def _port(descriptor: int) -> int:

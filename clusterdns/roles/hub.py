@@ -191,8 +191,11 @@ class _Watched:
 
     def report(self) -> list[str]:
         ages, repaired = self._server.ages(time.monotonic()), self._server.repaired
+        missing = [text.partition(":")[0] for text in self._server.missing()]
         lines = [
-            f"API server: {name}: last heard of {age:.0f} s ago, {repaired[name]} lost objects repaired"
+            f"API server: {name}: not listed for {age:.0f} s"
+            if name in missing
+            else f"API server: {name}: last heard of {age:.0f} s ago, {repaired[name]} lost objects repaired"
             for name, age in ages.items()
         ]
         for kind, seen in self._server.latency.items():

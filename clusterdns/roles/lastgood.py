@@ -5,7 +5,10 @@ import os
 from pathlib import Path
 
 from clusterdns.corefile.record import Record
-from clusterdns.errors import ClusterDNSError
+from clusterdns.errors import ClusterDNSError, ConfigErrors
+from clusterdns.plugins.build import Config
+from clusterdns.roles.load import Write, load_again
+from clusterdns.settings import Settings
 
 _NAME = "corefile.last-good"
 # Octets; what a Corefile is made of is bounded by what is read of each file
@@ -17,6 +20,25 @@ _log = logging.getLogger("clusterdns")
 def usable(directory: str) -> bool:
     """Can anything be kept there?"""
     return bool(directory) and os.path.isdir(directory) and os.access(directory, os.W_OK)
+
+
+def load(settings: Settings, error: ConfigErrors, write_line: Write) -> tuple[Config, Record]:
+    """The last good configuration in place of the present one, which is `error`; says so.  Raises `error` when there
+    is none that can be used."""
+    try:
+        record = read(settings.state)
+        config = load_again(settings, record, write_line)
+    except ClusterDNSError:
+        raise error from None
+    _log.error("%s", error)
+    _log.error("started with the last good Corefile, kept in %s; mend the Corefile", settings.state)
+    return config, record
+
+
+def begin(directory: str) -> None:
+    """Say it if nothing is going to be kept."""
+    if directory and not usable(directory):
+        _log.info("the last good Corefile is not kept: %s is no directory that can be written to (--state)", directory)
 
 
 def write(directory: str, record: Record) -> None:

@@ -19,7 +19,7 @@ BEAT, STALE, HOPELESS = 0.25, 5.0, 10.0
 
 _HEADER = 64
 _SIZE = -(-(_HEADER + Cells.SIZE) // mmap.PAGESIZE) * mmap.PAGESIZE
-_BEAT, _PHASE, _PID = 0, 1, 2
+_BEAT, _PHASE, _PID, _WHOLE = 0, 1, 2, 3
 
 
 class Phase(IntEnum):
@@ -38,7 +38,7 @@ class Slot:
         self._cells = memory[_HEADER : _HEADER + Cells.SIZE]
 
     def begin(self, pid: int, now: float) -> None:
-        self._header[_PID] = pid
+        self._header[_PID], self._header[_WHOLE] = pid, 0
         self.phase = Phase.STARTING
         self.beat(now)
 
@@ -61,6 +61,15 @@ class Slot:
     @phase.setter
     def phase(self, phase: Phase) -> None:
         self._header[_PHASE] = phase
+
+    @property
+    def whole(self) -> bool:
+        """Does it serve, and know everything of every source?"""
+        return self.phase is Phase.SERVING and bool(self._header[_WHOLE])
+
+    @whole.setter
+    def whole(self, whole: bool) -> None:
+        self._header[_WHOLE] = whole
 
     def cells(self) -> Cells:
         """The counts as they are, and to go on with."""

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 from clusterdns import __version__
 from clusterdns.corefile.record import Record, Recorder
-from clusterdns.errors import ClusterDNSError
+from clusterdns.errors import ClusterDNSError, ConfigErrors
 from clusterdns.net.listen import bind, bind_http
 from clusterdns.net.machine import Machine
 from clusterdns.plugins.build import Config
 from clusterdns.plugins.site import Process
 from clusterdns.plugins.site import Where as HttpWhere
+from clusterdns.roles import lastgood
 from clusterdns.roles.drain import Drain
 from clusterdns.roles.hub import Hub
 from clusterdns.roles.intake import Intake, patience, source_id, sources
@@ -66,27 +67,37 @@ class Solo:
         """Raises ConfigErrors for a bad Corefile, ClusterDNSError for a port that cannot be had."""
         handle_loop_errors(self._report)
         raise_descriptor_limit()
-        recorder = Recorder(self._machine)
-        self.config = config = load(self._settings, recorder, self._write)
+        config, record = self._loaded()
+        self.config = config
         for warning in config.shared.warnings:
             _log.warning("%s", warning)
         bound = self._bind(config)
+        await self._open_http(config.shared.process)
         self.serving.prepare(config)
         await self._follow(config)
         await become(lambda: self.intake.settled, patience(config), _LOOK)
         await self.serving.adopt(config, bound)
-        await self._open_http(config.shared.process)
         if not self._settings.quiet:
             say_served(config, {where: socks.udp[0].getsockname()[1] for where, socks in bound.items()}, self._write)
-        self._watch.follow(recorder.record(), config.shared.process.reload)
+        self._watch.follow(record, config.shared.process.reload)
+        lastgood.begin(self._settings.state)
+        lastgood.write(self._settings.state, record)
         settle_memory()
+
+    def _loaded(self) -> tuple[Config, Record]:
+        """The Corefile, or the last good one.  Raises ConfigErrors."""
+        recorder = Recorder(self._machine)
+        try:
+            return load(self._settings, recorder, self._write), recorder.record()
+        except ConfigErrors as error:
+            return lastgood.load(self._settings, error, self._write)
 
     def reload(self) -> None:
         """Read the Corefile again, now or after the reload that is under way."""
         if self._reloading is not None and not self._reloading.done():
             self._again = True
         else:
-            self._reloading = self._loop.create_task(self._reload())
+            self._reloading = self._loop.create_task(self._reload_all())
 
     async def drain(self, hurry: asyncio.Event) -> None:
         """Answer and watch until nobody asks any more, then finish what is in hand. `hurry` ends the first part."""
@@ -122,7 +133,8 @@ class Solo:
         return []
 
     def unready(self) -> list[str]:
-        return [f"kubernetes: {text}" for text in self.hub.missing()]
+        missing = [f"kubernetes: {text}" for text in self.hub.missing()]
+        return missing if self.serving.config else [*missing, "server: it does not serve yet"]
 
     def draining(self) -> bool:
         return self._draining
@@ -130,14 +142,20 @@ class Solo:
     def report(self) -> list[str]:
         return self.hub.report()
 
+    async def _reload_all(self) -> None:
+        self._again = True
+        while self._again:
+            self._again = False
+            await self._reload()
+
     async def _reload(self) -> None:
-        self._again = False
         old, recorder = self.config, Recorder(self._machine)
         if old is None:
             return
         try:
             config = load(self._settings, recorder, self._write, old.shared.stores)
             bound = self._bind(config)
+            self._bind_http(config.shared.process)
         except ClusterDNSError as error:
             _log.error("reload: %s; the configuration that was loaded is served on", error)
             # Not tried again before it changes
@@ -147,21 +165,19 @@ class Solo:
         await self._follow(old, config)
         await become(lambda: self.intake.filled, patience(config))
         await self._commit(config, recorder.record(), bound)
-        if self._again:
-            self._reloading = self._loop.create_task(self._reload())
 
     async def _commit(self, config: Config, record: Record, bound: dict[Where, Sockets]) -> None:
+        said = self.config.shared.warnings if self.config else []
         await self.serving.adopt(config, bound)
         self.config = config
         await self._follow(config)
         self.hub.keep(sources(config))
         for warning in config.shared.warnings:
-            _log.warning("%s", warning)
-        try:
-            await self._open_http(config.shared.process)
-        except ClusterDNSError as error:
-            _log.error("reload: %s; the rest of the new configuration is served", error)
+            if warning not in said:
+                _log.warning("%s", warning)
+        await self._open_http(config.shared.process)
         self._watch.follow(record, config.shared.process.reload)
+        lastgood.write(self._settings.state, record)
         _log.info("reloaded: the configuration has SHA-512 %s", record.digest)
 
     async def _follow(self, *configs: Config) -> None:
@@ -191,12 +207,16 @@ class Solo:
             return
         from clusterdns.admin.http import Admin
 
-        for where in wanted - self._http.keys():
-            self._http[where] = bind_http(*where)
+        self._bind_http(process)
         self._admin = self._admin or Admin(self)
         await self._admin.start(self._http, process)
         for where in self._http.keys() - wanted:
             self._http.pop(where).close()
+
+    def _bind_http(self, process: Process) -> None:
+        """Those that are not served yet.  Raises ClusterDNSError; what was bound then waits for the next attempt."""
+        for where in {*process.health, *process.ready} - self._http.keys():
+            self._http[where] = bind_http(*where)
 
     def _process(self) -> Process:
         return self.config.shared.process if self.config else Process()

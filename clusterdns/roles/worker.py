@@ -1,6 +1,8 @@
 """A process that answers: sockets, chain, memo and upstreams. Its objects come by the feed."""
 
+import asyncio
 import logging
+import math
 import os
 import socket
 import time
@@ -37,6 +39,13 @@ class _Ready(msgspec.Struct):
     sockets: dict[Where, Sockets]
 
 
+class _First(msgspec.Struct):
+    """What waits for something to answer from."""
+
+    ready: _Ready
+    task: asyncio.Task[None]
+
+
 class Worker(Child):
     """One worker. `options.feed`: the address of the feed."""
 
@@ -50,10 +59,12 @@ class Worker(Child):
         self._intake = Intake(self._serving, hold=False)
         self._link = FeedLink(bytes.fromhex(options.feed), options.index, self._intake)
         self._ready: _Ready | None = None
+        # Until it serves
+        self._first: _First | None = None
 
     async def take(self, message: Message, descriptors: Sequence[int]) -> None:
         if isinstance(message, Setup):
-            await (self._begin if message.now else self._prepare)(message, descriptors)
+            await self._set_up(message, descriptors)
         elif isinstance(message, Commit) and self._ready and self._ready.generation == message.generation:
             await self._commit(self._ready)
         elif isinstance(message, Abort) and self._ready and self._ready.generation == message.generation:
@@ -65,47 +76,71 @@ class Worker(Child):
         """A wake-up may have been lost with a process that died: look without one."""
         self._serving.poll()
         self._serving.tick(time.monotonic())
+        self.slot.whole = self._intake.filled
 
     def close(self) -> None:
         self._link.close()
         self._serving.close()
 
-    async def _begin(self, setup: Setup, descriptors: Sequence[int]) -> None:
-        config, sockets = self._loaded(setup, descriptors)
-        self._serving.prepare(config)
-        self._intake.follow(config)
-        self._link.want()
-        await become(lambda: self._intake.settled, patience(config), _LOOK)
-        # From now on nobody is to see half of a list
-        self._intake.hold = True
-        settle_memory()
-        await self._serving.adopt(config, sockets)
-        self.slot.phase = Phase.SERVING
-
-    async def _prepare(self, setup: Setup, descriptors: Sequence[int]) -> None:
-        """As a new generation; what is served is not touched."""
+    async def _set_up(self, setup: Setup, descriptors: Sequence[int]) -> None:
         try:
-            config, sockets = self._loaded(setup, descriptors)
+            ready = self._loaded(setup, descriptors)
         except ClusterDNSError as error:
             self.send(Prepared(setup.generation, str(error)))
             return
-        self._ready = _Ready(setup.generation, config, sockets)
-        self._serving.prepare(config)
-        self._follow(config)
-        await become(lambda: self._intake.filled, patience(config))
+        if setup.now:
+            self._begin(ready)
+            return
+        self._ready = ready
+        if self._serving.config is not None:
+            if self._first is not None:
+                await self._first.task
+            # What is served is not touched
+            self._serving.prepare(ready.config)
+            self._follow(ready.config)
+            await become(lambda: self._intake.filled, patience(ready.config))
         self.send(Prepared(setup.generation))
+
+    def _begin(self, ready: _Ready) -> None:
+        """Serve as soon as there is something to answer from."""
+        self._serving.prepare(ready.config)
+        self._intake.follow(ready.config)
+        self._link.want()
+        if self._first is not None:
+            self._first.task.cancel()
+            _close(self._first.ready)
+        self._first = _First(ready, self.loop.create_task(self._serve_first(ready)))
+
+    async def _serve_first(self, ready: _Ready) -> None:
+        begun, long = self.loop.time(), patience(ready.config)
+
+        def enough() -> bool:
+            """Who knows nothing leaves the questions to those who do."""
+            late = self.loop.time() - begun > long
+            return self._intake.settled or (late and not any(slot.whole for slot in self.slots.used().values()))
+
+        await become(enough, math.inf, _LOOK)
+        # From now on nobody is to see half of a list
+        self._intake.hold = True
+        settle_memory()
+        await self._serving.adopt(ready.config, ready.sockets)
+        self.slot.phase = Phase.SERVING
+        self.slot.whole = self._intake.filled
+        self._first = None
 
     async def _commit(self, ready: _Ready) -> None:
         self._ready = None
+        if self._serving.config is None:
+            self._begin(ready)
+            return
         await self._serving.adopt(ready.config, ready.sockets)
         self._follow()
 
     def _forget(self, ready: _Ready) -> None:
         self._ready = None
-        self._serving.prepare(None)
-        for sockets in ready.sockets.values():
-            for sock in sockets.udp + sockets.tcp:
-                sock.close()
+        if self._serving.config is not None:
+            self._serving.prepare(None)
+        _close(ready)
         self._follow()
 
     def _follow(self, *more: Config) -> None:
@@ -120,7 +155,7 @@ class Worker(Child):
         _log.info("worker %d: %s", self.options.index, self._serving.summary())
         self.stop()
 
-    def _loaded(self, setup: Setup, descriptors: Sequence[int]) -> tuple[Config, dict[Where, Sockets]]:
+    def _loaded(self, setup: Setup, descriptors: Sequence[int]) -> _Ready:
         """The configuration, and the sockets of listeners that are new. Raises ClusterDNSError."""
         dns, http = sockets_of(setup, descriptors)
         record = read_record(descriptors[0])
@@ -137,4 +172,10 @@ class Worker(Child):
             if isinstance(self.loop, SharedLoop):
                 self.loop.share(udp)
             sockets[where] = Sockets(*([socket.socket(fileno=each) for each in group] for group in (udp, tcp)))
-        return config, sockets
+        return _Ready(setup.generation, config, sockets)
+
+
+def _close(ready: _Ready) -> None:
+    for sockets in ready.sockets.values():
+        for sock in sockets.udp + sockets.tcp:
+            sock.close()
