@@ -10,7 +10,7 @@ from clusterdns import __version__
 from clusterdns.errors import ClusterDNSError, ConfigErrors
 from clusterdns.roles.output import LineWriter
 from clusterdns.roles.slots import MAX_WORKERS
-from clusterdns.settings import Settings
+from clusterdns.settings import DEFAULT_STATE, Settings
 
 if TYPE_CHECKING:
     from clusterdns.roles.solo import Solo
@@ -21,7 +21,6 @@ LEVELS = ("debug", "info", "warning", "error")
 # Mistakes shown at once; a file with more is not the file that was meant
 MAX_SHOWN = 50
 
-DEFAULT_STATE = "/var/lib/clusterdns"
 DEMO_ADDRESS, DEMO_PORT = "127.0.0.1", 1053
 _DEMO_COREFILE = """\
 .:{port} {{

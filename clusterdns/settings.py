@@ -29,6 +29,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Leave out the lines that say what is served."""
 
 
+DEFAULT_STATE = "/var/lib/clusterdns"
+"""Where the last good Corefile is kept, if that is a directory."""
+
 DEFAULT_COREFILE = """\
 .:{port} {{
     whoami

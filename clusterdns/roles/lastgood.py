@@ -8,7 +8,7 @@ from clusterdns.corefile.record import Record
 from clusterdns.errors import ClusterDNSError, ConfigErrors
 from clusterdns.plugins.build import Config
 from clusterdns.roles.load import Write, load_again
-from clusterdns.settings import Settings
+from clusterdns.settings import DEFAULT_STATE, Settings
 
 _NAME = "corefile.last-good"
 # Octets; what a Corefile is made of is bounded by what is read of each file
@@ -36,9 +36,11 @@ def load(settings: Settings, error: ConfigErrors, write_line: Write) -> tuple[Co
 
 
 def begin(directory: str) -> None:
-    """Say it if nothing is going to be kept."""
+    """Say it if nothing is going to be kept; where nobody made the usual directory nobody expects it."""
     if directory and not usable(directory):
-        _log.info("the last good Corefile is not kept: %s is no directory that can be written to (--state)", directory)
+        level = logging.DEBUG if directory == DEFAULT_STATE and not os.path.exists(directory) else logging.INFO
+        text = "the last good Corefile is not kept: %s is no directory that can be written to (--state)"
+        _log.log(level, text, directory)
 
 
 def write(directory: str, record: Record) -> None:
