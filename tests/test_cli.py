@@ -65,7 +65,8 @@ class Place:
             try:
                 yield Running(self, process)
             finally:
-                process.kill()
+                # Not killed: the next server wants its port, which its other processes would hold for a moment
+                process.terminate()
                 process.wait()
 
     def whoami(self, port: int = PORT, host: str = "127.0.0.1") -> bool:

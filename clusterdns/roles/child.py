@@ -15,8 +15,11 @@ from clusterdns.errors import ClusterDNSError
 from clusterdns.roles.control import Channel, Message
 from clusterdns.roles.output import LineWriter, set_up_logging
 from clusterdns.roles.process import raise_descriptor_limit
-from clusterdns.roles.slots import BEAT, Slots
+from clusterdns.roles.slots import BEAT, Phase, Slots
 from clusterdns.settings import Settings
+
+# Seconds that a child has to end by itself when its supervisor is gone
+_ORPHANED = 0.5
 
 _log = logging.getLogger("clusterdns")
 
@@ -53,6 +56,9 @@ class Child:
                     await self.take(*received)
                 except ClusterDNSError as error:
                     _log.error("%s", error)
+                    if self.slot.phase is not Phase.SERVING:
+                        # Whoever cannot begin is started again, later each time
+                        break
         finally:
             self.close()
 
@@ -79,6 +85,8 @@ class Child:
             return
         if received is None:
             self.loop.remove_reader(self._channel.sock.fileno())
+            # Without a supervisor nobody may hold its ports, whatever we wait for
+            self.loop.call_later(_ORPHANED, os._exit, 1)
         self._messages.put_nowait(received)
 
     def _beat(self) -> None:

@@ -73,9 +73,6 @@ class Child:
         if self.process is None or self.process.poll() is None:
             return None
         status, self.process = self.process.returncode, None
-        if self.channel is not None:
-            self.channel.sock.close()
-            self.channel = None
         self._failures = 0 if self.slot.phase is Phase.SERVING else self._failures + 1
         pause = min(_FIRST_PAUSE * 2.0 ** (self._failures - 1), _LONGEST_PAUSE) if self._failures else 0.0
         self.due = now + pause
@@ -95,6 +92,11 @@ class Child:
         if now - self._killed > _LAST_WORDS:
             self.process.kill()
         return ""
+
+    def break_off(self) -> None:
+        """What it was told is lost: another one begins anew."""
+        if self.process is not None:
+            self.process.kill()
 
     def kill(self) -> None:
         if self.process is not None:

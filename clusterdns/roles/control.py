@@ -114,13 +114,18 @@ class Channel:
         return True
 
     def receive(self) -> tuple[Message, list[int]] | None:
-        """The next message, None when the other side is gone.  Raises BlockingIOError when there is none yet."""
+        """The next message, None when the other side is gone.
+
+        Raises BlockingIOError when there is none yet, ClusterDNSError for one of which a part is lost.
+        """
         try:
             raw, descriptors, _, _ = socket.recv_fds(self.sock, _LARGEST, MAX_DESCRIPTORS + 1)
         except ConnectionResetError:
             # It is gone and has not read everything; what it said before is told only after that
             return self.receive()
         if raw == _BESIDE:
+            if not descriptors:
+                raise ClusterDNSError("a message did not come through; raise the limit of open files")
             raw = _read(descriptors[-1])
             os.close(descriptors.pop())
         return (_decoder.decode(raw), list(descriptors)) if raw else None

@@ -2,13 +2,24 @@
 
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable
 
 from clusterdns.errors import ClusterDNSError
 from clusterdns.net.listen import bind, bind_http
 from clusterdns.roles.control import MAX_DESCRIPTORS, Bound, Proposal, Setup, Where
 
-Dns = Mapping[Where, tuple[list[socket.socket], list[socket.socket]]]
+_ALL = ("", "0.0.0.0", "::")
+
+
+def check_move(before: Iterable[Where], after: Iterable[Where]) -> None:
+    """One address and all addresses of a port exclude each other, and the old sockets are open until the new ones are
+    served.  Raises ClusterDNSError for such a move."""
+    served = set(before)
+    for address, port in set(after) - served:
+        for other, _ in (where for where in served if where[1] == port):
+            if address in _ALL or other in _ALL:
+                now, wanted = other or "all addresses", address or "all addresses"
+                raise ClusterDNSError(f"port {port} is served on {now}: to serve it on {wanted} needs a restart")
 
 
 class Generation:
@@ -20,6 +31,9 @@ class Generation:
         self.dns: dict[Where, tuple[list[socket.socket], list[socket.socket]]] = {}
         self.http: dict[Where, socket.socket] = {}
         try:
+            if before is not None:
+                check_move(before.dns, proposal.listeners)
+                check_move(before.http, proposal.http)
             for where in proposal.listeners:
                 self.dns[where] = before.dns[where] if before and where in before.dns else self._bind(where)
             for where in proposal.http:

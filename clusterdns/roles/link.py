@@ -76,7 +76,8 @@ class FeedLink(asyncio.Protocol):
             self._waiting.append(message(buffer[at + LENGTH : end]))
             at = end
         self._buffer = buffer[at:]
-        self._work()
+        if not self._scheduled:
+            self._work()
 
     def _work(self) -> None:
         """One message at a time: queries are looked at in between."""

@@ -18,6 +18,7 @@ from clusterdns.plugins.site import Process
 from clusterdns.plugins.site import Where as HttpWhere
 from clusterdns.roles import lastgood
 from clusterdns.roles.drain import Drain
+from clusterdns.roles.generation import check_move
 from clusterdns.roles.hub import Hub
 from clusterdns.roles.intake import Intake, patience, source_id, sources
 from clusterdns.roles.load import load
@@ -187,6 +188,7 @@ class Solo:
 
     def _bind(self, config: Config) -> dict[Where, Sockets]:
         """Sockets for the listeners that are not served yet.  Raises ClusterDNSError, and has bound none then."""
+        check_move(self.serving.listening, [(listener.address, listener.port) for listener in config.listeners])
         bound: dict[Where, Sockets] = {}
         try:
             for listener in config.listeners:
@@ -215,6 +217,7 @@ class Solo:
 
     def _bind_http(self, process: Process) -> None:
         """Those that are not served yet.  Raises ClusterDNSError; what was bound then waits for the next attempt."""
+        check_move(self._http, (*process.health, *process.ready))
         for where in {*process.health, *process.ready} - self._http.keys():
             self._http[where] = bind_http(*where)
 

@@ -109,15 +109,26 @@ class Supervisor:
                 received = child.channel.receive()
             except BlockingIOError:
                 return
+            except (ClusterDNSError, msgspec.MsgspecError) as error:
+                self._write(f"[ERROR] {child.name}: {error}; it is started again")
+                child.break_off()
+                return
             if received is None:
-                self._selector.unregister(child.channel.sock)
-                child.channel.sock.close()
-                child.channel = None
+                self._hang_up(child)
                 return
             self._take(child, *received)
 
+    def _hang_up(self, child: Child) -> None:
+        if child.channel is not None:
+            self._selector.unregister(child.channel.sock)
+            child.channel.sock.close()
+            child.channel = None
+
     def _take(self, child: Child, message: Message, descriptors: list[int]) -> None:
-        if isinstance(message, Proposal):
+        if isinstance(message, Proposal) and not descriptors:
+            self._write(f"[ERROR] {child.name}: a configuration did not come through; raise the limit of open files")
+            child.break_off()
+        elif isinstance(message, Proposal):
             self._proposed(message, descriptors[0])
         elif isinstance(message, Refused):
             print(message.text, file=sys.stderr, flush=True)
@@ -207,9 +218,9 @@ class Supervisor:
         if now - self._last > 1.0:
             self._lenient = now + HOPELESS
         self._last = now
-        self._retired = [child for child in self._retired if child.ended(now) is None]
+        self._retired = [child for child in self._retired if self._ended(child, now) is None]
         for child in self._children:
-            if (how := child.ended(now)) is not None and not self._stopping:
+            if (how := self._ended(child, now)) is not None and not self._stopping:
                 self._write(f"[ERROR] {child.name} {how}; it is started again")
                 if self._next is not None:
                     # What is started again has prepared nothing: all of them begin once more
@@ -219,6 +230,14 @@ class Supervisor:
                 self._write(f"[ERROR] {text}")
             if child.process is None and now >= child.due and not self._stopping:
                 self._start(child, now)
+
+    def _ended(self, child: Child, now: float) -> str | None:
+        """How it ended, None while it runs. Its last words are heard."""
+        how = child.ended(now)
+        if how is not None:
+            self._heard(child)
+            self._hang_up(child)
+        return how
 
     def _start(self, child: Child, now: float) -> None:
         try:
@@ -240,7 +259,13 @@ class Supervisor:
                 self._tell(child, Drain())
 
     def _tell(self, child: Child, message: Message, descriptors: list[int] | tuple[int, ...] = ()) -> bool:
-        return child.channel is not None and child.channel.send(message, descriptors)
+        if child.channel is None:
+            return False
+        if sent := child.channel.send(message, descriptors):
+            return sent
+        # It has not read for long, or has closed its end
+        child.break_off()
+        return False
 
     def _queries(self) -> int:
         return sum(slot.total() for slot in self._slots.used().values())

@@ -86,6 +86,8 @@ class Worker(Child):
         try:
             ready = self._loaded(setup, descriptors)
         except ClusterDNSError as error:
+            if setup.now:
+                raise
             self.send(Prepared(setup.generation, str(error)))
             return
         if setup.now:
