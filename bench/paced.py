@@ -11,12 +11,15 @@ import time
 from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
+from struct import Struct
 
 from bench.asked import SHOWN, Asked, read
 
 SOCKETS = 8
 # Seconds: how long a stub resolver waits (resolv.conf(5), `timeout`)
 TIMEOUT = 5.0
+# The time at which a reply arrived, by the kernel: that this process had to wait for a CPU is not the server's doing
+_SO_TIMESTAMPNS, _TIMESPEC = 35, Struct("qq")
 # Seconds between two looks for queries that are too old
 _LOOK = 0.05
 
@@ -29,8 +32,8 @@ class Client:
         self._packets = [query.packet(0)[2:] for query in queries]
         self.sockets = [_connected(port) for _ in range(SOCKETS)]
         self._numbers = count()
-        # Number and time of sending (ns)
-        self.open: dict[int, tuple[int, int]] = {}
+        # Number, and the time of sending (ns) by the clock that the kernel notes arrivals with and by the monotonic one
+        self.open: dict[int, tuple[int, int, int]] = {}
         self.sent = 0
         self.milliseconds: list[float] = []
         self.lost: list[tuple[int, str]] = []
@@ -40,7 +43,7 @@ class Client:
         number = next(self._numbers)
         identity = number & 0xFFFF
         packet = identity.to_bytes(2) + self._packets[number % len(self._packets)]
-        self.open[identity] = number, time.monotonic_ns()
+        self.open[identity] = number, time.time_ns(), time.monotonic_ns()
         self.sent += 1
         try:
             self.sockets[number % SOCKETS].send(packet)
@@ -52,28 +55,29 @@ class Client:
         """All there is."""
         while True:
             try:
-                reply = opened.recv(4096)
+                reply, ancillary, _, _ = opened.recvmsg(4096, 64)
             except BlockingIOError:
                 return
             except ConnectionRefusedError:
                 continue
-            self._take(reply, time.monotonic_ns())
+            self._take(reply, _TIMESPEC.unpack(ancillary[0][2]))
 
     def expire(self, before: int) -> None:
         """What was sent before that time is lost."""
         while self.open:
-            identity, (number, at) = next(iter(self.open.items()))
+            identity, (number, _, at) = next(iter(self.open.items()))
             if at > before:
                 return
             del self.open[identity]
             self.lost.append((at, self._queries[number % len(self._queries)].name))
 
-    def _take(self, reply: bytes, now: int) -> None:
+    def _take(self, reply: bytes, arrived: tuple[int, int]) -> None:
         if (asked := self.open.pop(int.from_bytes(reply[:2]), None)) is None:
             self.wrong.append("a reply that nobody waits for")
             return
-        number, at = asked
-        self.milliseconds.append((now - at) / 1e6)
+        number, at, _ = asked
+        seconds, nanoseconds = arrived
+        self.milliseconds.append((seconds * 1_000_000_000 + nanoseconds - at) / 1e6)
         if complaint := self._queries[number % len(self._queries)].complaint(reply):
             self.wrong.append(complaint)
 
@@ -117,6 +121,7 @@ def _connected(port: int) -> socket.socket:
     opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     opened.connect(("127.0.0.1", port))
     opened.setblocking(False)
+    opened.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
     return opened
 
 

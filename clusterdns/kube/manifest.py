@@ -253,6 +253,13 @@ def _name(text: str, field: str) -> bytes:
 
 def _packed(text: str, field: str) -> bytes:
     try:
+        # Four times as fast as `ipaddress`, which has the last word on whatever is not in the usual form
+        packed = bytes(map(int, text.split(".")))
+        if len(packed) == 4 and ".".join(map(str, packed)) == text:
+            return packed
+    except ValueError:
+        pass
+    try:
         if "%" not in text:
             return ipaddress.ip_address(text).packed
     except ValueError:

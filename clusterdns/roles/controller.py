@@ -36,6 +36,7 @@ from clusterdns.roles.hub import Hub
 from clusterdns.roles.intake import source_id, sources
 from clusterdns.roles.load import load, load_again
 from clusterdns.roles.output import BugReporter
+from clusterdns.roles.priority import stand_back
 from clusterdns.roles.process import settle_memory
 from clusterdns.roles.serving import handle_loop_errors, say_served
 from clusterdns.roles.slots import CONTROLLER, STALE, Phase
@@ -45,8 +46,8 @@ from clusterdns.sources.table import Table
 if TYPE_CHECKING:
     from clusterdns.admin.http import Admin
 
-# By how much it is nicer (nice(2)), and seconds that a thread may run while another one waits
-_NICE, _SWITCH = 5, 0.0005
+# Seconds that a thread may run while another one waits
+_SWITCH = 0.0005
 
 _log = logging.getLogger("clusterdns")
 
@@ -64,8 +65,7 @@ class Controller(Child):
     def __init__(self, options: Options, write: Callable[[str], None]) -> None:
         super().__init__(options)
         self._write, self._machine = write, Machine()
-        # Answers come before changes where both want the CPU
-        os.nice(_NICE)
+        stand_back()
         # A thread that reads a list does not keep the loop from an event for longer
         sys.setswitchinterval(_SWITCH)
         self._report = BugReporter(self.loop.time)

@@ -19,6 +19,7 @@ from clusterdns.roles.link import FeedLink
 from clusterdns.roles.load import load_again
 from clusterdns.roles.loop import SharedLoop, become
 from clusterdns.roles.output import BugReporter
+from clusterdns.roles.priority import answer_soon
 from clusterdns.roles.process import settle_memory
 from clusterdns.roles.serving import Serving, Sockets, Where, handle_loop_errors
 from clusterdns.roles.slots import Phase
@@ -51,6 +52,7 @@ class Worker(Child):
 
     def __init__(self, options: Options, write: Callable[[str], None]) -> None:
         super().__init__(options)
+        answer_soon()
         self._write = write
         self._report = BugReporter(self.loop.time)
         handle_loop_errors(self._report)
