@@ -1,8 +1,8 @@
-"""The conformance rows at four levels: pure lookup, chain, memo, and a live server over UDP and TCP."""
+"""The conformance rows at four levels: pure lookup, chain, memo, and live workers over UDP and TCP."""
 
 import socket
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -37,6 +37,7 @@ ROWS = [row for row in query_rows() if row.setup in SETUPS]
 # Its second upstream is down, which only a socket can show
 IN_PROCESS = [row for row in ROWS if row.setup != "chain-fwd-next"]
 PACKETS = packet_rows()
+FIRST_PORT = 5301
 
 
 def _id(row: object) -> str:
@@ -118,61 +119,76 @@ def _asks(server: InProcess, packet: bytes) -> bool:
     return len(server.asker.asked) > before
 
 
-@pytest.fixture(scope="module")
-def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Namespace, dict[str, tuple[str, int]]]]:
-    """Every setup as a process of its own in one namespace, each on a port of its own, and the test upstream."""
+class Live:
+    """Every setup on a port of its own, served by a controller and two workers, with the test upstream beside them."""
+
+    def __init__(self, folder: Path, namespace: Namespace, source: str, upstream: FakeUpstream) -> None:
+        self._namespace = namespace
+        self._ports = {setup: FIRST_PORT + at for at, setup in enumerate(SETUPS)}
+        path = folder / "Corefile"
+        blocks = [
+            corefile(setups()[setup], source, f"127.0.0.1:{upstream.port}", port=port)
+            for setup, port in self._ports.items()
+        ]
+        path.write_text("\n".join(blocks))
+        where = ("127.0.0.1", FIRST_PORT)
+        self.server = Server(path, "--workers", "2", address=where, namespace=namespace, probe="probe.cluster.local.")
+
+    def differences(self, row: Row) -> list[list[str]]:
+        """Of the reply of each worker."""
+        packet = query_bytes(row)
+        with self.entered(row.setup) as where:
+            return self.server.by_each_worker(
+                lambda: differences(row, _exchange(packet, where, row.opts.src, row.opts.tcp))
+            )
+
+    @contextmanager
+    def entered(self, setup: str) -> Iterator[tuple[str, int]]:
+        """In the network of the server: where that setup is served."""
+        with self._namespace.entered():
+            yield "127.0.0.1", self._ports[setup]
+
+
+@contextmanager
+def _started(folder: Path, source: Callable[[ExitStack], str]) -> Iterator[Live]:
+    """`source` says where objects come from; it is called in the network of the server."""
     with ExitStack() as stack:
         namespace = stack.enter_context(Namespace(addresses=SERVER_ADDRESSES))
         with namespace.entered():
             upstream = stack.enter_context(FakeUpstream())
-        folder = tmp_path_factory.mktemp("live")
-        ports = {}
-        for at, setup in enumerate(SETUPS):
-            port = 5301 + at
-            path = Path(folder / setup)
-            path.write_text(corefile(setups()[setup], SOURCE, f"127.0.0.1:{upstream.port}", port=port))
-            probe = "probe.cluster.local." if setup not in ("chain-fwd-next",) else "example.net."
-            stack.enter_context(Server(path, address=("127.0.0.1", port), namespace=namespace, probe=probe))
-            ports[setup] = ("127.0.0.1", port)
-        yield namespace, ports
+            live = Live(folder, namespace, source(stack), upstream)
+        stack.enter_context(live.server)
+        live.server.await_workers(2)
+        yield live
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    with _started(tmp_path_factory.mktemp("live"), lambda _: SOURCE) as started:
+        yield started
 
 
 @pytest.mark.parametrize("row", ROWS, ids=_id)
-def test_socket(row: Row, live: tuple[Namespace, dict[str, tuple[str, int]]]) -> None:
-    namespace, ports = live
-    host, port = ports[row.setup]
-    with namespace.entered():
-        reply = _exchange(query_bytes(row), (host, port), row.opts.src, row.opts.tcp)
-    assert differences(row, reply) == []
-
-
-# Enough to see every kind of object come through the API server
-WATCHED = ("A-defaults", "C-pods-verified", "J-labels", "K-namespace-labels")
+def test_socket(row: Row, live: Live) -> None:
+    assert live.differences(row) == [[], []]
 
 
 @pytest.fixture(scope="module")
-def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Namespace, dict[str, tuple[str, int]]]]:
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """As `live`, with the objects from an API server."""
-    with ExitStack() as stack:
-        namespace = stack.enter_context(Namespace(addresses=SERVER_ADDRESSES))
-        with namespace.entered():
-            upstream = stack.enter_context(FakeUpstream())
-            api = stack.enter_context(FakeAPIServer())
+
+    def source(stack: ExitStack) -> str:
+        api = stack.enter_context(FakeAPIServer())
         api.load(CONFORMANCE / "manifests")
-        folder = tmp_path_factory.mktemp("watched")
-        ports = {}
-        for at, setup in enumerate(WATCHED):
-            path = Path(folder / setup)
-            source = f"endpoint {api.url}"
-            path.write_text(corefile(setups()[setup], source, f"127.0.0.1:{upstream.port}", port=5401 + at))
-            stack.enter_context(Server(path, address=("127.0.0.1", 5401 + at), namespace=namespace))
-            ports[setup] = ("127.0.0.1", 5401 + at)
-        yield namespace, ports
+        return f"endpoint {api.url}"
+
+    with _started(tmp_path_factory.mktemp("watched"), source) as started:
+        yield started
 
 
-@pytest.mark.parametrize("row", [row for row in ROWS if row.setup in WATCHED], ids=_id)
-def test_socket_from_an_api_server(row: Row, watched: tuple[Namespace, dict[str, tuple[str, int]]]) -> None:
-    test_socket(row, watched)
+@pytest.mark.parametrize("row", [row for row in ROWS if "@SOURCE@" in setups()[row.setup]], ids=_id)
+def test_socket_from_an_api_server(row: Row, watched: Live) -> None:
+    assert watched.differences(row) == [[], []]
 
 
 @pytest.mark.parametrize("row", PACKETS, ids=_id)
@@ -185,20 +201,22 @@ def test_packet(row, servers: dict[tuple[str, str], InProcess]) -> None:
 
 
 @pytest.mark.parametrize("row", PACKETS, ids=_id)
-def test_packet_socket(row, live: tuple[Namespace, dict[str, tuple[str, int]]]) -> None:
-    namespace, ports = live
-    with namespace.entered(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.connect(ports["A-defaults"])
+def test_packet_socket(row, live: Live) -> None:
+    with live.entered("A-defaults") as where:
+        replies = live.server.by_each_worker(lambda: _first_reply(row, where))
+    found = [packet_differences(row, reply) if row.rcode else differences(ROWS[0], reply) for reply in replies]
+    assert found == [[], []]
+
+
+def _first_reply(row, where: tuple[str, int]) -> bytes:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.connect(where)
+        sock.settimeout(5)
         sock.send(row.query)
         if row.rcode is None:
             # A query behind it is answered first: the packet before it got nothing
             sock.send(query_bytes(ROWS[0]))
-        sock.settimeout(5)
-        reply = sock.recv(4096)
-    if row.rcode is None:
-        assert differences(ROWS[0], reply) == []
-    else:
-        assert packet_differences(row, reply) == []
+        return sock.recv(4096)
 
 
 def _exchange(packet: bytes, where: tuple[str, int], source: str, tcp: bool) -> bytes:

@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 
+import psutil
 import pytest
 
 from tests.support.process import Server
@@ -18,11 +19,11 @@ def free_port() -> int:
         return udp.getsockname()[1]
 
 
-def server(folder, text):
+def server(folder, text, *arguments):
     port = free_port()
     corefile = folder / "Corefile"
     corefile.write_text(text.format(port=port))
-    return Server(corefile, address=("127.0.0.1", port))
+    return Server(corefile, *arguments, address=("127.0.0.1", port))
 
 
 def test_a_server_answers_and_ends_with_0_on_sigterm(tmp_path):
@@ -43,3 +44,23 @@ def test_a_server_that_was_killed_is_no_clean_end(tmp_path):
     running = server(tmp_path, WORKING)
     with pytest.raises(AssertionError, match="exit code -9"), running:
         os.kill(running.pid, signal.SIGKILL)
+
+
+def test_workers_are_asked_one_at_a_time(tmp_path):
+    with server(tmp_path, WORKING, "--workers", "2") as running:
+        running.await_workers(2)
+        workers = running.workers()
+
+        def awake():
+            return [pid for pid in workers if psutil.Process(pid).status() != psutil.STATUS_STOPPED]
+
+        assert running.by_each_worker(awake) == [[pid] for pid in workers]
+        assert awake() == workers
+        assert running.controller not in (0, *workers)
+
+
+def test_nobody_stays_stopped_after_a_mistake(tmp_path):
+    with server(tmp_path, WORKING, "--workers", "2") as running:
+        running.await_workers(2)
+        with pytest.raises(ZeroDivisionError):
+            running.by_each_worker(lambda: 1 / 0)

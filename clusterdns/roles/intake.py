@@ -7,7 +7,6 @@ from clusterdns.plugins.build import Config
 from clusterdns.plugins.site import SourceSpec
 from clusterdns.roles.serving import Serving
 from clusterdns.sources.feed import Follower, Message, Told, Want
-from clusterdns.sources.table import State
 
 
 def source_id(source: SourceSpec) -> bytes:
@@ -65,7 +64,7 @@ class Intake:
     @property
     def settled(self) -> bool:
         """Does every source have something to answer from?"""
-        return all(follower.heard and follower.state is not State.EMPTY for follower in self._followers.values())
+        return all(follower.heard and follower.settled for follower in self._followers.values())
 
     @property
     def filled(self) -> bool:

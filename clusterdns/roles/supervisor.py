@@ -254,9 +254,10 @@ class Supervisor:
 
     def _set_up(self, child: Child) -> None:
         if self._current is not None:
-            self._tell(child, *self._current.setup(self._count(self._current), True))
             if self._draining is not None and child is self._controller:
+                # First: it must not say for a moment that it is ready
                 self._tell(child, Drain())
+            self._tell(child, *self._current.setup(self._count(self._current), True))
 
     def _tell(self, child: Child, message: Message, descriptors: list[int] | tuple[int, ...] = ()) -> bool:
         if child.channel is None:

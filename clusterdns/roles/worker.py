@@ -33,11 +33,12 @@ _log = logging.getLogger("clusterdns")
 
 
 class _Ready(msgspec.Struct):
-    """What is prepared and waits for Commit."""
+    """What is prepared and waits for Commit. `followed`: its sources are."""
 
     generation: int
     config: Config
     sockets: dict[Where, Sockets]
+    followed: bool = False
 
 
 class _First(msgspec.Struct):
@@ -99,11 +100,15 @@ class Worker(Child):
         if self._serving.config is not None:
             if self._first is not None:
                 await self._first.task
-            # What is served is not touched
-            self._serving.prepare(ready.config)
-            self._follow(ready.config)
-            await become(lambda: self._intake.filled, patience(ready.config))
+            await self._fill(ready)
         self.send(Prepared(setup.generation))
+
+    async def _fill(self, ready: _Ready) -> None:
+        """What is served is not touched."""
+        ready.followed = True
+        self._serving.prepare(ready.config)
+        self._follow(ready.config)
+        await become(lambda: self._intake.filled, patience(ready.config))
 
     def _begin(self, ready: _Ready) -> None:
         """Serve as soon as there is something to answer from."""
@@ -112,7 +117,7 @@ class Worker(Child):
         self._link.want()
         if self._first is not None:
             self._first.task.cancel()
-            _close(self._first.ready)
+            _close(*self._first.ready.sockets.values())
         self._first = _First(ready, self.loop.create_task(self._serve_first(ready)))
 
     async def _serve_first(self, ready: _Ready) -> None:
@@ -127,7 +132,7 @@ class Worker(Child):
         # From now on nobody is to see half of a list
         self._intake.hold = True
         settle_memory()
-        await self._serving.adopt(ready.config, ready.sockets)
+        await self._adopt(ready)
         self.slot.phase = Phase.SERVING
         self.slot.whole = self._intake.filled
         self._first = None
@@ -137,14 +142,26 @@ class Worker(Child):
         if self._serving.config is None:
             self._begin(ready)
             return
-        await self._serving.adopt(ready.config, ready.sockets)
+        if not ready.followed:
+            # It was prepared before the first configuration was served, which it is by now
+            await self._fill(ready)
+        await self._adopt(ready)
         self._follow()
+
+    async def _adopt(self, ready: _Ready) -> None:
+        # Opened since these came, for the configuration before
+        for where in ready.sockets.keys() & self._serving.listening:
+            _close(ready.sockets.pop(where))
+        if isinstance(self.loop, SharedLoop):
+            # Now, and not before: a descriptor that is closed instead gives its number to another file
+            self.loop.share(sock.fileno() for sockets in ready.sockets.values() for sock in sockets.udp)
+        await self._serving.adopt(ready.config, ready.sockets)
 
     def _forget(self, ready: _Ready) -> None:
         self._ready = None
         if self._serving.config is not None:
             self._serving.prepare(None)
-        _close(ready)
+        _close(*ready.sockets.values())
         self._follow()
 
     def _follow(self, *more: Config) -> None:
@@ -173,13 +190,11 @@ class Worker(Child):
                 for descriptor in udp + tcp:
                     os.close(descriptor)
                 continue
-            if isinstance(self.loop, SharedLoop):
-                self.loop.share(udp)
             sockets[where] = Sockets(*([socket.socket(fileno=each) for each in group] for group in (udp, tcp)))
         return _Ready(setup.generation, config, sockets)
 
 
-def _close(ready: _Ready) -> None:
-    for sockets in ready.sockets.values():
+def _close(*groups: Sockets) -> None:
+    for sockets in groups:
         for sock in sockets.udp + sockets.tcp:
             sock.close()

@@ -144,6 +144,11 @@ class Follower:
         # The next listing is for a store that has nothing yet
         self._blank = False
 
+    @property
+    def settled(self) -> bool:
+        """Is there something to answer from, in every store?"""
+        return self.state is not State.EMPTY and not self._blank
+
     def forget(self) -> None:
         """There is a store that was told nothing yet: the next listing is to be taken in whole."""
         # A digest that no object has, so that what is gone by then is still known to have been there

@@ -7,17 +7,20 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import dns.exception
 import dns.message
 import dns.query
 import dns.rcode
 
+from bench.processes import polls, with_role
 from tests.support.netns import Namespace
+
+T = TypeVar("T")
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -38,6 +41,11 @@ def eventually(condition: Callable[[], object], seconds: float = STOP_DEADLINE) 
             return False
         time.sleep(_POLL / 5)
     return True
+
+
+def runs(pid: int) -> bool:
+    """False for a zombie too: who is left behind has a parent that may not ask what became of it."""
+    return _state(pid) not in ("", "Z")
 
 
 class Server:
@@ -90,14 +98,49 @@ class Server:
         # pread leaves the offset alone, which the server shares.
         return os.pread(self._log.fileno(), os.fstat(self._log.fileno()).st_size, 0).decode(errors="replace")
 
+    @property
+    def controller(self) -> int:
+        """Its process id, 0 while there is none."""
+        return next(iter(with_role(self.pid, "controller")), 0)
+
+    def workers(self) -> list[int]:
+        """Process ids of the workers that read the socket."""
+        with self._inside():
+            inodes = _udp_inodes(self._address[1])
+        return [pid for pid in with_role(self.pid, "worker") if inodes and all(polls(pid, each) for each in inodes)]
+
+    def await_workers(self, count: int) -> None:
+        """Until that many serve, and no other is left."""
+
+        def complete() -> bool:
+            return len(self.workers()) == len(with_role(self.pid, "worker")) == count
+
+        assert eventually(complete, START_DEADLINE), self.output()
+
+    def by_each_worker(self, ask: Callable[[], T]) -> list[T]:
+        """What `ask` returns when only the first worker runs, the second, and so on. Workers share their sockets, and
+        who answers is nobody's choice."""
+        pids, found = self.workers(), []
+        for pid in pids:
+            with _stopped(other for other in pids if other != pid):
+                found.append(ask())
+        return found
+
+    def signal(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    def wait(self, seconds: float) -> int:
+        """Its exit status. Raises AssertionError when it does not end by itself in that time."""
+        try:
+            return self._process.wait(seconds)
+        except subprocess.TimeoutExpired as error:
+            raise AssertionError(f"still there after {seconds} s:\n{self.output()}") from error
+
     def stop(self) -> None:
         """Send SIGTERM and wait for an exit with 0; nothing happens a second time."""
         if self._process.poll() is None:
-            self._process.send_signal(signal.SIGTERM)
-        try:
-            code = self._process.wait(STOP_DEADLINE)
-        except subprocess.TimeoutExpired as error:
-            raise AssertionError(f"still there {STOP_DEADLINE} s after SIGTERM:\n{self.output()}") from error
+            self.signal(signal.SIGTERM)
+        code = self.wait(STOP_DEADLINE)
         assert code == 0, f"exit code {code}:\n{self.output()}"
 
     def _start(self) -> subprocess.Popen[bytes]:
@@ -126,3 +169,34 @@ class Server:
         except (OSError, dns.exception.DNSException):
             return False
         return reply.rcode() != dns.rcode.SERVFAIL
+
+
+@contextlib.contextmanager
+def _stopped(pids: Iterable[int]) -> Iterator[None]:
+    """Processes that do nothing, for shorter than anybody notices."""
+    held = list(pids)
+    for pid in held:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        assert eventually(lambda: all(_state(pid) == "T" for pid in held))
+        yield
+    finally:
+        for pid in held:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+
+def _udp_inodes(port: int) -> list[int]:
+    """Of the sockets that are bound to that port, of any address of this thread's network (proc(5), /proc/net/udp)."""
+    files = [Path("/proc/thread-self/net", name) for name in ("udp", "udp6")]
+    rows = [line.split() for file in files if file.exists() for line in file.read_text().splitlines()[1:]]
+    return [int(row[9]) for row in rows if row[1].endswith(f":{port:04X}")]
+
+
+def _state(pid: int) -> str:
+    """proc(5): the field behind the name, which may hold anything but ends with the last parenthesis. Empty for a
+    process that is no more."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
