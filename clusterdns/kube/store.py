@@ -8,7 +8,7 @@ and `/`), a pod (the namespace's key, `.`, the address), a packed address, and t
 may happen to spell a label; then an event drops an entry too many, never one too few.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from clusterdns.kube.addresses import AddressIndex
@@ -54,13 +54,6 @@ class Store:
         self._pods: dict[tuple[str, str], Pod] = {}
         self._pod_keys: dict[bytes, int] = {}
         self._sets: dict[tuple[bytes, bool], EndpointSet] = {}
-        # Each puts an object in the place of the one of that namespace and name (None removes it)
-        self._change: dict[Kind, Callable[[str, str, Any], set[bytes]]] = {
-            Kind.NAMESPACE: self._change_namespace,
-            Kind.SERVICE: self._change_service,
-            Kind.SLICE: self._change_slice,
-            Kind.POD: self._change_pod,
-        }
 
     def apply(self, event: Event, now: int) -> set[bytes]:
         """Take one event; returns the keys whose visible content changed, none for an event without effect."""
@@ -70,12 +63,12 @@ class Store:
         if isinstance(event, Restored):
             return self._restore(event.serial)
         if isinstance(event, Delete):
-            keys = self._change[event.kind](event.namespace, event.name, None)
+            keys = _CHANGE[event.kind](self, event.namespace, event.name, None)
         else:
             kind, namespace, name = identity(event.object)
             # Namespaces are not selected by `labels`, as in CoreDNS
             hidden = kind is not Kind.NAMESPACE and not matches(self._selector, event.labels)
-            keys = self._change[kind](namespace, name, None if hidden else event.object)
+            keys = _CHANGE[kind](self, namespace, name, None if hidden else event.object)
         if keys:
             self.serial = max(self.serial + 1, now)
             keys.add(SERIAL)
@@ -179,6 +172,16 @@ class Store:
 
     def has_pod(self, namespace: bytes, address: bytes) -> bool:
         return pod_key(namespace, address) in self._pod_keys
+
+
+# Each puts an object in the place of the one of that namespace and name (None removes it). Not in the store: methods
+# bound to it would keep it alive when a reload has done away with it.
+_CHANGE: Mapping[Kind, Callable[[Store, str, str, Any], set[bytes]]] = {
+    Kind.NAMESPACE: Store._change_namespace,
+    Kind.SERVICE: Store._change_service,
+    Kind.SLICE: Store._change_slice,
+    Kind.POD: Store._change_pod,
+}
 
 
 def _service_key(namespace: str, name: str) -> bytes:

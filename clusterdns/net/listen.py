@@ -106,8 +106,9 @@ def _bound(
 ) -> socket.socket:
     """`both`: an IPv6 wildcard takes IPv4 too."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, kind | socket.SOCK_NONBLOCK)
+    sock: socket.socket | None = None
     try:
+        sock = socket.socket(family, kind | socket.SOCK_NONBLOCK)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not both)
         if kind == socket.SOCK_STREAM:
@@ -117,7 +118,8 @@ def _bound(
         if kind == socket.SOCK_STREAM:
             sock.listen(_BACKLOG)
     except OSError as error:
-        sock.close()
+        if sock is not None:
+            sock.close()
         shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         protocol = "TCP" if kind == socket.SOCK_STREAM else "UDP"
         hint = hints.get(error.errno or 0, "check the address and the limits of this process")

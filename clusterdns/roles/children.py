@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from clusterdns.roles.control import Channel, pair
-from clusterdns.roles.slots import CONTROLLER, HOPELESS, Phase, Slots
+from clusterdns.roles.slots import BEGINNING, CONTROLLER, HOPELESS, Phase, Slots
 
 # What keeps the C library of the controller from keeping memory: pages of a list go back at once, and its threads share
 # one pool. A worker allocates 256 KiB for each read of a connection, which must cost nothing.
@@ -16,6 +16,8 @@ from clusterdns.roles.slots import CONTROLLER, HOPELESS, Phase, Slots
 _MALLOC = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "131072", "MALLOC_TRIM_THRESHOLD_": "131072"}
 # Seconds before a process is started again that never came to serve: doubled each time
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 10.0
+# Seconds after which one has served well; how many may end before that until there is a pause, and how long that is
+_WELL, _FREE, _PAUSE = 10.0, 5, 1.0
 # Seconds after which a hung process that was told to say where it hangs is killed
 _LAST_WORDS = 0.5
 
@@ -27,10 +29,11 @@ class Launcher:
         self.slots, self.feed, self._settings = slots, feed, settings
 
     def start(self, index: int, theirs: socket.socket) -> subprocess.Popen[bytes]:
-        """By exec: nothing of this process is in the other but what is passed."""
+        """By exec: nothing of this process is in the other but what is passed. In a process group of its own: an
+        interrupt from a terminal is for the supervisor."""
         role = "controller" if index == CONTROLLER else "worker"
         passed = [theirs.fileno(), self.slots.descriptor]
-        argv = [sys.executable, "-m", "clusterdns", role, "--index", str(index)]
+        argv = [sys.executable, "-P", "-m", "clusterdns", role, "--index", str(index)]
         argv += ["--control", str(theirs.fileno()), "--slots", str(self.slots.descriptor)]
         if index == CONTROLLER:
             passed.append(self.feed.fileno())
@@ -39,7 +42,7 @@ class Launcher:
             argv += ["--feed", self.feed.getsockname().hex()]
         argv += ["--settings", self._settings]
         environment = {**(_MALLOC if index == CONTROLLER else {}), **os.environ}
-        return subprocess.Popen(argv, pass_fds=passed, stdin=subprocess.DEVNULL, env=environment)
+        return subprocess.Popen(argv, pass_fds=passed, stdin=subprocess.DEVNULL, env=environment, process_group=0)
 
 
 class Child:
@@ -52,7 +55,9 @@ class Child:
         self.process: subprocess.Popen[bytes] | None = None
         # When to start it again, while it does not run
         self.due = now
+        self.retired = False
         self._failures = 0
+        self._started = now
         self._killed = 0.0
 
     @property
@@ -65,24 +70,24 @@ class Child:
         with theirs:
             self.process = self._launcher.start(self.index, theirs)
         self.slot.begin(self.process.pid, now)
-        self._killed = 0.0
+        self._started, self._killed = now, 0.0
         return self.channel
 
     def ended(self, now: float) -> str | None:
-        """How it ended, None while it runs. It is due again: at once if it had come to serve."""
+        """How it ended, None while it runs. It is due again: at once if it had come to serve, unless it often does."""
         if self.process is None or self.process.poll() is None:
             return None
         status, self.process = self.process.returncode, None
-        self._failures = 0 if self.slot.phase is Phase.SERVING else self._failures + 1
-        pause = min(_FIRST_PAUSE * 2.0 ** (self._failures - 1), _LONGEST_PAUSE) if self._failures else 0.0
-        self.due = now + pause
-        if self.slot.phase is not Phase.UNUSED:
-            self.slot.phase = Phase.STARTING
+        served = self.slot.phase is Phase.SERVING
+        self._failures = 0 if served and now - self._started > _WELL else self._failures + 1
+        self.due = now + _pause(self._failures, served)
+        self.slot.phase = Phase.UNUSED if self.retired else Phase.STARTING
         return f"was killed by signal {-status}" if status < 0 else f"exited with {status}"
 
     def look(self, now: float) -> str:
         """End it if its loop has stopped. Returns what to log."""
-        if self.process is None or self.slot.age(now) < HOPELESS:
+        hopeless = HOPELESS if self.slot.phase is Phase.SERVING else BEGINNING
+        if self.process is None or self.slot.age(now) < hopeless:
             return ""
         if not self._killed:
             self._killed = now
@@ -104,8 +109,14 @@ class Child:
             self.process.wait()
 
     def retire(self) -> None:
-        """There shall be no such process any more."""
-        self.slot.phase = Phase.UNUSED
+        """It is not started again."""
+        self.retired = True
+
+
+def _pause(failures: int, served: bool) -> float:
+    if served:
+        return _PAUSE if failures > _FREE else 0.0
+    return min(_FIRST_PAUSE * 2.0 ** (failures - 1), _LONGEST_PAUSE)
 
 
 def running(children: Sequence[Child]) -> list[Child]:

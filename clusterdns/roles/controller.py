@@ -1,11 +1,13 @@
 """The process that gathers: sources, tables, the feed, the Corefile, and HTTP for operators."""
 
+import asyncio
 import logging
 import os
 import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from clusterdns import __version__
@@ -39,9 +41,10 @@ from clusterdns.roles.output import BugReporter
 from clusterdns.roles.priority import stand_back
 from clusterdns.roles.process import settle_memory
 from clusterdns.roles.serving import handle_loop_errors, say_served
-from clusterdns.roles.slots import CONTROLLER, STALE, Phase
+from clusterdns.roles.slots import BEGINNING, CONTROLLER, STALE, Phase
 from clusterdns.roles.watch import CorefileWatch
 from clusterdns.sources.table import Table
+from clusterdns.sources.threads import in_thread
 
 if TYPE_CHECKING:
     from clusterdns.admin.http import Admin
@@ -79,7 +82,7 @@ class Controller(Child):
         self._draining = False
         # A proposal is with the supervisor; another one is wanted after it
         self._proposed = self._again = False
-        self._tried = Record(())
+        self._reading: asyncio.Task[None] | None = None
         # The first configuration of this server is ours: say what is served
         self._announce = False
 
@@ -107,7 +110,7 @@ class Controller(Child):
         return [
             f"{_name(index)}: its loop has not run for {slot.age(now):.0f} s"
             for index, slot in self.slots.used().items()
-            if slot.age(now) > STALE
+            if slot.age(now) > (STALE if slot.phase is Phase.SERVING else BEGINNING)
         ]
 
     def unready(self) -> list[str]:
@@ -118,7 +121,8 @@ class Controller(Child):
         return [] if any(slot.whole for slot in workers) else self._missing()
 
     def _missing(self) -> list[str]:
-        return [f"kubernetes: {text}" for text in self._hub.missing()]
+        served = sources(self._current.config) if self._current else ()
+        return [f"kubernetes: {text}" for text in self._hub.missing(served)]
 
     def draining(self) -> bool:
         return self._draining
@@ -136,19 +140,32 @@ class Controller(Child):
         if self._proposed:
             self._again = True
             return
+        self._proposed, self._again = True, False
+        task = self.loop.create_task(self._read_and_propose())
+        task.add_done_callback(self._report_bug)
+        self._reading = task
+
+    async def _read_and_propose(self) -> None:
+        """In a thread: a host name in a Corefile is looked up by the system, which may take its time."""
         recorder = Recorder(self._machine)
         try:
-            config = load(self.options.settings, recorder, self._write)
+            config = await in_thread(partial(load, self.options.settings, recorder, self._write), "corefile")
         except ConfigErrors as error:
             self._refuse(error, recorder.record())
             return
         self._send_proposal(config, recorder.record())
+
+    def _report_bug(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._report(error, "while reading the Corefile")
+            self._proposed = False
 
     def _refuse(self, error: ConfigErrors, record: Record) -> None:
         if self._current is not None:
             _log.error("reload: %s; the configuration that was loaded is served on", error)
             # Not tried again before it changes
             self._watch.follow(record, self._current.config.shared.process.reload)
+            self._settled()
             return
         try:
             self._send_proposal(*lastgood.load(self.options.settings, error, self._write))
@@ -165,8 +182,10 @@ class Controller(Child):
             process.workers,
         )
         descriptor = store_record(record)
-        self._proposed, self._again, self._tried = True, False, record
         self._announce = self._current is None
+        if self._current is not None:
+            # While it is prepared nobody need find out again that the files have changed
+            self._watch.follow(record, self._current.config.shared.process.reload)
         self.send(proposal, (descriptor,))
         os.close(descriptor)
 
@@ -236,7 +255,8 @@ class Controller(Child):
         if self._current is not None:
             self._hub.keep(sources(self._current.config))
             self._feeder.refresh()
-            self._watch.follow(self._tried, self._current.config.shared.process.reload)
+            # It may be possible at the next look
+            self._watch.follow(self._current.record, self._current.config.shared.process.reload)
         self._settled()
 
     def _settled(self) -> None:

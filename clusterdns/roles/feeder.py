@@ -59,7 +59,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         if not _is_ours(transport.get_extra_info("socket")):
-            _log.error("the feed: a process of another user tried to connect")
+            _log.debug("the feed: a process of another user tried to connect")
             self._transport.abort()
             return
         self._connections.add(self)

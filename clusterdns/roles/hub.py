@@ -82,14 +82,10 @@ class Hub:
         for spec in self._running.keys() - set(sources):
             self._running.pop(spec).source.stop()
 
-    def missing(self) -> list[str]:
-        """What is not known as a whole yet."""
-        return [
-            text
-            for running in self._running.values()
-            if running.table.state < State.RESTORED
-            for text in running.source.missing()
-        ]
+    def missing(self, sources: Iterable[SourceSpec]) -> list[str]:
+        """What of these is not known as a whole yet."""
+        running = [self._running[spec] for spec in sources if spec in self._running]
+        return [text for each in running if each.table.state < State.RESTORED for text in each.source.missing()]
 
     def report(self) -> list[str]:
         """Lines for whoever wants to know more."""

@@ -7,6 +7,7 @@ from clusterdns.plugins.build import Config
 from clusterdns.plugins.site import SourceSpec
 from clusterdns.roles.serving import Serving
 from clusterdns.sources.feed import Follower, Message, Told, Want
+from clusterdns.sources.table import State
 
 
 def source_id(source: SourceSpec) -> bytes:
@@ -46,7 +47,7 @@ class Intake:
     def want(self, worker: int) -> Want:
         """What to subscribe to. Everything in `again` is listed anew."""
         again, self._again = self._again, set()
-        return Want(worker, tuple(self._specs), tuple(again))
+        return Want(worker, tuple(self._specs), tuple(again), self._serving.serial)
 
     def take(self, message: Message) -> None:
         """Ignores what is told of a source that is not followed any more."""
@@ -65,6 +66,13 @@ class Intake:
     def settled(self) -> bool:
         """Does every source have something to answer from?"""
         return all(follower.heard and follower.settled for follower in self._followers.values())
+
+    def known(self, config: Config | None) -> bool:
+        """Does what is served have something to answer from, whatever else is being prepared?"""
+        if config is None:
+            return False
+        followers = [self._followers.get(source_id(spec)) for spec in sources(config)]
+        return all(follower is not None and follower.state >= State.RESTORED for follower in followers)
 
     @property
     def filled(self) -> bool:

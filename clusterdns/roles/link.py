@@ -28,6 +28,8 @@ class FeedLink(asyncio.Protocol):
         self._buffer = b""
         self._waiting: deque[Message] = deque()
         self._scheduled = self._closed = False
+        # The first attempt, and the one after a good connection, are made at once
+        self._told = True
         self._connecting: asyncio.Task[None] | None = None
 
     def want(self) -> None:
@@ -46,18 +48,21 @@ class FeedLink(asyncio.Protocol):
 
     async def _connect(self) -> None:
         while True:
+            if not self._told:
+                # Also after a connection that was no use: nobody spins while the controller is away
+                await asyncio.sleep(_PAUSE)
             try:
                 await self._loop.create_unix_connection(lambda: self, cast(str, self._address))
             except OSError as error:
                 _log.debug("the feed cannot be reached: %s", error)
-                await asyncio.sleep(_PAUSE)
+                self._told = False
             else:
                 break
         self._connecting = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self._buffer = b""
+        self._buffer, self._told = b"", False
         self._waiting.clear()
         self.want()
 
@@ -68,6 +73,7 @@ class FeedLink(asyncio.Protocol):
             self._connecting = self._loop.create_task(self._connect())
 
     def data_received(self, data: bytes) -> None:
+        self._told = True
         buffer, at = self._buffer + data, 0
         while len(buffer) >= at + LENGTH:
             end = at + LENGTH + int.from_bytes(buffer[at : at + LENGTH], "big")

@@ -9,6 +9,8 @@ from collections.abc import Callable
 
 # Lines that wait for whoever reads standard output; more are dropped and counted. 10,000 lines are some 2 MB.
 MAX_WAITING = 10_000
+# Octets after which a write is full: the last line makes it hardly longer than 4,096
+_AT_ONCE = 3_500
 # Seconds between two stack traces: the first says what is wrong, the thousandth fills the disk.
 TRACE_INTERVAL = 10.0
 
@@ -18,7 +20,7 @@ class LineWriter:
 
     def __init__(self) -> None:
         self.dropped = 0
-        self._encoding = sys.stdout.encoding or "utf-8"
+        self._encoding = (sys.stdout and sys.stdout.encoding) or "utf-8"
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="output", daemon=True)
         self._thread.start()
@@ -29,6 +31,11 @@ class LineWriter:
         else:
             self._lines.put(line)
 
+    def _write(self, text: str) -> None:
+        if sys.stdout is not None:
+            sys.stdout.write(text.encode(self._encoding, "backslashreplace").decode(self._encoding))
+            sys.stdout.flush()
+
     def close(self) -> None:
         """Write what waits, for a second at most."""
         self._lines.put(None)
@@ -37,12 +44,13 @@ class LineWriter:
     def _run(self) -> None:
         while (line := self._lines.get()) is not None:
             lines = [line]
-            while not self._lines.empty() and (line := self._lines.get_nowait()) is not None:
+            size = len(line)
+            # Several processes write to one pipe: what is longer may be torn (PIPE_BUF of pipe(7))
+            while size < _AT_ONCE and not self._lines.empty() and (line := self._lines.get_nowait()) is not None:
                 lines.append(line)
+                size += len(line)
             try:
-                text = "\n".join(lines) + "\n"
-                sys.stdout.write(text.encode(self._encoding, "backslashreplace").decode(self._encoding))
-                sys.stdout.flush()
+                self._write("\n".join(lines) + "\n")
             except (OSError, ValueError):
                 # Nobody reads any more: answering goes on
                 return

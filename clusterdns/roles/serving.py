@@ -13,7 +13,7 @@ import msgspec
 from clusterdns.errors import ClusterDNSError
 from clusterdns.kube.objects import Event, Restored, Synced
 from clusterdns.kube.packed import Packed, unpack
-from clusterdns.kube.store import Store
+from clusterdns.kube.store import SERIAL, Store
 from clusterdns.net.entropy import Entropy
 from clusterdns.net.exchange import Exchange
 from clusterdns.net.responder import Plan, Responder, Service
@@ -64,6 +64,7 @@ class Serving:
         # Exchanges of earlier configurations that queries still wait for
         self._retired: list[Exchange] = []
         self._mismatches = self._dropped = 0
+        self._refusing = False
 
     @property
     def responders(self) -> list[Responder]:
@@ -127,7 +128,7 @@ class Serving:
                 self._take(store, some)
         for store, last in zip(stores, before, strict=True):
             if store.serial != last:
-                # All workers show the controller's serial; it is lower only if its clock went back while it was down
+                # All workers show the controller's serial
                 store.serial = serial if serial >= last else last + 1
 
     def _take(self, store: Store, events: Iterable[Event]) -> None:
@@ -144,9 +145,23 @@ class Serving:
             self.take(source, [Synced()], serial)
         elif state is State.RESTORED:
             self.take(source, [Restored(serial)], serial)
+        # Changes that this store does not show have a serial too, which other workers may show already
+        for store in self._stores_of(source):
+            if store.serial < serial:
+                store.serial = serial
+                for responder in self.responders:
+                    responder.memo.drop(id(store), (SERIAL,))
+
+    @property
+    def serial(self) -> int:
+        """The highest SOA serial of what is served."""
+        stores = self.config.shared.stores.values() if self.config else ()
+        return max((store.serial for store in stores), default=0)
 
     def poll(self) -> None:
         """Read what there is, whether or not anybody was woken up for it."""
+        if self._refusing:
+            return
         for each in self._open.values():
             for listener in each.udp:
                 listener.poll()
@@ -169,6 +184,7 @@ class Serving:
     def refuse_more(self) -> None:
         """Answer what has arrived, then read no more; idle connections end. What is in hand goes on."""
         self.poll()
+        self._refusing = True
         for each in self._open.values():
             for datagrams in each.udp:
                 datagrams.stop()

@@ -16,6 +16,8 @@ CONTROLLER = 0
 # Seconds between two heartbeats, and without one after which a loop counts as stopped and as never coming back: a loop
 # of ours is never away for more than some 100 ms, a machine that is out of memory or CPU time may keep it for longer.
 BEAT, STALE, HOPELESS = 0.25, 5.0, 10.0
+# The same for one that begins, which is slow where CPU time is short
+BEGINNING = 60.0
 
 _HEADER = 64
 _SIZE = -(-(_HEADER + Cells.SIZE) // mmap.PAGESIZE) * mmap.PAGESIZE

@@ -134,7 +134,8 @@ class Solo:
         return []
 
     def unready(self) -> list[str]:
-        missing = [f"kubernetes: {text}" for text in self.hub.missing()]
+        config = self.config
+        missing = [f"kubernetes: {text}" for text in self.hub.missing(sources(config) if config else ())]
         return missing if self.serving.config else [*missing, "server: it does not serve yet"]
 
     def draining(self) -> bool:
@@ -162,10 +163,26 @@ class Solo:
             # Not tried again before it changes
             self._watch.follow(recorder.record(), self._process().reload)
             return
+        knew = self.intake.known(old)
         self.serving.prepare(config)
         await self._follow(old, config)
         await become(lambda: self.intake.filled, patience(config))
+        if knew and not self.intake.filled:
+            await self._abort(config, bound)
+            return
         await self._commit(config, recorder.record(), bound)
+
+    async def _abort(self, config: Config, bound: dict[Where, Sockets]) -> None:
+        """Names that are answered now would not be. The next look at the Corefile tries again."""
+        text = "reload: its objects could not be listed within %g s (startup_timeout); %s"
+        _log.error(text, patience(config), "the configuration that was loaded is served on")
+        for sockets in bound.values():
+            for sock in sockets.udp + sockets.tcp:
+                sock.close()
+        self.serving.prepare(None)
+        if self.config is not None:
+            await self._follow(self.config)
+            self.hub.keep(sources(self.config))
 
     async def _commit(self, config: Config, record: Record, bound: dict[Where, Sockets]) -> None:
         said = self.config.shared.warnings if self.config else []

@@ -27,6 +27,9 @@ class Subscriber:
 
     def want(self, want: Want) -> None:
         self._wanted = want.sources
+        for table in self._tables().values():
+            # A controller that was started again must not go back behind what its workers have shown
+            table.serial = max(table.serial, want.serial)
         for source in self._subscriptions.keys() - set(want.sources):
             self._subscriptions.pop(source).close()
         for source in want.again:

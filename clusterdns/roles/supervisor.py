@@ -21,7 +21,7 @@ from clusterdns.roles.drain import Drain as Draining
 from clusterdns.roles.generation import Generation
 from clusterdns.roles.limits import decide
 from clusterdns.roles.process import raise_descriptor_limit
-from clusterdns.roles.slots import CONTROLLER, HOPELESS, Slots
+from clusterdns.roles.slots import CONTROLLER, HOPELESS, MAX_WORKERS, Slots
 from clusterdns.settings import Settings
 
 # Seconds between two looks at heartbeats
@@ -56,6 +56,8 @@ class Supervisor:
         self._status: int | None = None
         # Workers that are not wanted any more and have not ended yet
         self._retired: list[Child] = []
+        # How many workers the log says there are
+        self._told_count = 0
         self._last = time.monotonic()
         # Until when heartbeats say nothing: if this process was held up, so were the others
         self._lenient = 0.0
@@ -80,7 +82,7 @@ class Supervisor:
                         self._heard(key.data)
                 self._look(time.monotonic())
         finally:
-            for child in self._children:
+            for child in (*self._children, *self._retired):
                 child.kill()
         return self._status
 
@@ -147,7 +149,7 @@ class Supervisor:
         self._numbers += 1
         try:
             generation = Generation(self._numbers, record, proposal, self._current)
-        except ClusterDNSError as error:
+        except (ClusterDNSError, OSError) as error:
             if self._current is None:
                 print(f"clusterdns: {error}", file=sys.stderr, flush=True)
                 self._status = 1
@@ -192,7 +194,8 @@ class Supervisor:
         if self._current is None:
             return
         count, reason = decide(self._settings.workers, self._current.proposal.workers)
-        if reason and count != len(self._workers) and not self._settings.quiet:
+        if reason and count != self._told_count and not self._settings.quiet:
+            self._told_count = count
             self._write(f"[INFO] {count} worker{'s' if count > 1 else ''}: {reason}")
         for child in self._workers[count:]:
             self._tell(child, Stop())
@@ -200,8 +203,11 @@ class Supervisor:
         self._retired += self._workers[count:]
         self._workers = self._workers[:count]
         now = time.monotonic()
-        while len(self._workers) < count:
-            self._workers.append(Child(self._launcher, len(self._workers) + 1, now))
+        # A slot belongs to its process until that has ended
+        taken = {child.index for child in (*self._workers, *self._retired)}
+        free = (index for index in range(1, MAX_WORKERS + 1) if index not in taken)
+        while len(self._workers) < count and (index := next(free, 0)):
+            self._workers.append(Child(self._launcher, index, now))
 
     def _look(self, now: float) -> None:
         """Everything that is due."""
@@ -218,7 +224,12 @@ class Supervisor:
         if now - self._last > 1.0:
             self._lenient = now + HOPELESS
         self._last = now
-        self._retired = [child for child in self._retired if self._ended(child, now) is None]
+        for child in self._retired:
+            child.look(now)
+        there = [child for child in self._retired if self._ended(child, now) is None]
+        if len(there) < len(self._retired):
+            self._retired = there
+            self._resize()
         for child in self._children:
             if (how := self._ended(child, now)) is not None and not self._stopping:
                 self._write(f"[ERROR] {child.name} {how}; it is started again")
@@ -258,6 +269,9 @@ class Supervisor:
                 # First: it must not say for a moment that it is ready
                 self._tell(child, Drain())
             self._tell(child, *self._current.setup(self._count(self._current), True))
+        if self._next is not None:
+            self._unprepared.add(child)
+            self._tell(child, *self._next.setup(self._count(self._next), False))
 
     def _tell(self, child: Child, message: Message, descriptors: list[int] | tuple[int, ...] = ()) -> bool:
         if child.channel is None:

@@ -79,7 +79,7 @@ class Worker(Child):
         """A wake-up may have been lost with a process that died: look without one."""
         self._serving.poll()
         self._serving.tick(time.monotonic())
-        self.slot.whole = self._intake.filled
+        self.slot.whole = self._intake.known(self._serving.config)
 
     def close(self) -> None:
         self._link.close()
@@ -100,15 +100,21 @@ class Worker(Child):
         if self._serving.config is not None:
             if self._first is not None:
                 await self._first.task
-            await self._fill(ready)
+            self.send(Prepared(setup.generation, await self._fill(ready)))
+            return
         self.send(Prepared(setup.generation))
 
-    async def _fill(self, ready: _Ready) -> None:
-        """What is served is not touched."""
+    async def _fill(self, ready: _Ready) -> str:
+        """What is served is not touched. Returns why it should go on being served, if it should."""
+        knew, long = self._intake.known(self._serving.config), patience(ready.config)
         ready.followed = True
         self._serving.prepare(ready.config)
         self._follow(ready.config)
-        await become(lambda: self._intake.filled, patience(ready.config))
+        # Whatever the supervisor says meanwhile makes an end to this
+        await become(lambda: self._intake.filled or not self._messages.empty(), long)
+        if self._intake.filled or not knew:
+            return ""
+        return f"its objects could not be listed within {long:g} s (startup_timeout)"
 
     def _begin(self, ready: _Ready) -> None:
         """Serve as soon as there is something to answer from."""
@@ -119,6 +125,13 @@ class Worker(Child):
             self._first.task.cancel()
             _close(*self._first.ready.sockets.values())
         self._first = _First(ready, self.loop.create_task(self._serve_first(ready)))
+        self._first.task.add_done_callback(self._end_if_failed)
+
+    def _end_if_failed(self, task: asyncio.Task[None]) -> None:
+        """Whoever cannot begin is started again, later each time."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._report(error, "before the first query")
+            self._messages.put_nowait(None)
 
     async def _serve_first(self, ready: _Ready) -> None:
         begun, long = self.loop.time(), patience(ready.config)
@@ -134,7 +147,7 @@ class Worker(Child):
         settle_memory()
         await self._adopt(ready)
         self.slot.phase = Phase.SERVING
-        self.slot.whole = self._intake.filled
+        self.slot.whole = self._intake.known(ready.config)
         self._first = None
 
     async def _commit(self, ready: _Ready) -> None:

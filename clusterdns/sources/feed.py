@@ -40,11 +40,13 @@ class Told(msgspec.Struct, frozen=True, tag="t", array_like=True):
 
 
 class Want(msgspec.Struct, frozen=True, tag="w", array_like=True):
-    """A worker's subscription: all sources that it wants from now on, and those to be told again from the start."""
+    """A worker's subscription: all sources that it wants from now on, and those to be told again from the start.
+    `serial`: the highest that it has shown to anybody."""
 
     worker: int
     sources: tuple[bytes, ...]
     again: tuple[bytes, ...] = ()
+    serial: int = 0
 
 
 Message = Listing | Changes | Told
