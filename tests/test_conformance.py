@@ -32,6 +32,7 @@ SETUPS = (
     *sorted(name for name in setups() if name[1] == "-" and "A" <= name[0] <= "M"),
     *("chain-fwd-edns", "chain-zones", "chain-noroot", "chain-cidr"),
     *("chain-fwd-except", "chain-fwd-two", "chain-fwd-next"),
+    *("chain-bufsize", "chain-dns64", "chain-minimal"),
 )
 ROWS = [row for row in query_rows() if row.setup in SETUPS]
 # Its second upstream is down, which only a socket can show

@@ -144,7 +144,8 @@ class Responder:
         """A hit whose reply takes turns, is large, or is observed."""
         if entry.size > MIN_PAYLOAD and self.cap is not None:
             payload = packet[stop + 3] << 8 | packet[stop + 4] if len(packet) > stop else 0
-            limit = min(max(payload, MIN_PAYLOAD), self.cap)
+            cap = min(self.cap, entry.owner.payload)
+            limit = min(max(payload, MIN_PAYLOAD), cap)
             if entry.size > limit and entry.runs:
                 parts = entry.cut(stop - 12, limit)
                 if parts is None:
@@ -152,7 +153,8 @@ class Responder:
                 return self._given(entry, packet, address, packet[:2] + parts[0] + packet[12:stop] + parts[1])
             if entry.size > limit:
                 # Cut by the encoder; for the payload sizes that clients do send, once
-                key = key + limit.to_bytes(2, "big") if limit in _COMMON_PAYLOADS else b""
+                kept = limit == cap or limit in _COMMON_PAYLOADS
+                key = key + limit.to_bytes(2, "big") if kept else b""
                 cut = self.memo.young.get(key) or self.memo.promote(key)
                 if cut is None or cut.ending != entry.ending:
                     return self._miss(packet, address, route, key, stop, limit)
@@ -200,7 +202,7 @@ class Responder:
         query = request.query
         block = self._plan.router.find(query)
         if block is None or block.handler is None:
-            return encode(request, Response(RCode.REFUSED), self._limit(request)).wire(request)
+            return encode(request, Response(RCode.REFUSED)).wire(request)
         context = Context(request, address, self._listener)
         # A NUL octet in a label: the key is not that of this name
         job = _Job(
@@ -263,7 +265,7 @@ class Responder:
         self._counts[missed] += 1
         if not context.pure or not job.key:
             turn = self._turn(request.query) if result.rotate else 0
-            encoded = self._encode(request, result, self._limit(request), turn, block.recursive)
+            encoded = self._encode(request, result, self._limit(request, block), turn, block.recursive)
             return encoded.wire(request)
         encoded = self._encode(request, result, job.limit, 0, block.recursive)
         body = encoded.body
@@ -272,7 +274,7 @@ class Responder:
         ending = request.question[-4:]
         entry = Entry(encoded.head, body, hit, special, ending, size, context.reads, block, encoded.runs)
         self.memo.put(job.key, entry)
-        if size > MIN_PAYLOAD and size > (limit := self._limit(request)):
+        if size > MIN_PAYLOAD and size > (limit := self._limit(request, block)):
             encoded = self._encode(request, result, limit, 0, block.recursive)
         return encoded.wire(request)
 
@@ -293,8 +295,8 @@ class Responder:
                 self._known_cells[block.zone, qtype, rcode] = known
         return known
 
-    def _limit(self, request: Request) -> int:
-        return MAX_MESSAGE if self.cap is None else udp_limit(request, self.cap)
+    def _limit(self, request: Request, block: Block) -> int:
+        return MAX_MESSAGE if self.cap is None else udp_limit(request, min(self.cap, block.payload))
 
 
 class _Job(msgspec.Struct, gc=False):

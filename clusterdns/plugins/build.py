@@ -135,7 +135,9 @@ def _serve(
                 site.shared.errors.append(key.token.error(message, "merge the two, or `bind` them to other addresses"))
                 continue
             what.keys[zone] = key
-            what.blocks[zone] = Block(zone, handler, tuple(site.observers), tuple(site.reporters), site.recursive)
+            what.blocks[zone] = Block(
+                zone, handler, tuple(site.observers), tuple(site.reporters), site.recursive, site.payload
+            )
         what.classifiers += [each for each in site.classifiers if each not in what.classifiers]
 
 

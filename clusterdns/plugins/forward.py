@@ -16,12 +16,12 @@ def setup(directive: Directive, site: Site) -> Layer:
     site.forwards += 1
     nth = site.forwards
     # The layers are put together when all lines are known
-    return lambda following: _handler(options, following, last=nth == site.forwards)
+    return lambda following: _handler(options, site.payload, following, last=nth == site.forwards)
 
 
-def _handler(options: Options, following: Handler, last: bool) -> Handler:
+def _handler(options: Options, payload: int, following: Handler, last: bool) -> Handler:
     """`last`: no other `forward` follows, so that `next` has nowhere to go."""
-    group, origin = options.group(), options.origin
+    group, origin = options.group(payload), options.origin
 
     def handle(query: Query, ctx: Context) -> Step:
         if (origin != ROOT and not is_below(query.name, origin)) or (

@@ -13,6 +13,7 @@ from clusterdns.errors import ClusterDNSError
 from clusterdns.plugins.site import Site
 from clusterdns.upstream.group import TRY_TIMEOUT, Group, Policy, Transport, Upstream
 from clusterdns.wire.codes import RCode
+from clusterdns.wire.encode import OUR_PAYLOAD
 
 # CoreDNS's limit
 MAX_UPSTREAMS = 15
@@ -35,11 +36,20 @@ class Options(msgspec.Struct):
     failover: frozenset[int] = frozenset()
     server_name: str = ""
 
-    def group(self) -> Group:
+    def group(self, payload: int) -> Group:
+        """`payload`: octets of a UDP reply that this block's clients are given at most."""
         named = tuple(
             msgspec.structs.replace(upstream, name=upstream.name or self.server_name) for upstream in self.upstreams
         )
-        return Group(named, self.policy, self.timeout, self.max_concurrent, self.force_tcp, self.failover)
+        return Group(
+            named,
+            self.policy,
+            self.timeout,
+            self.max_concurrent,
+            self.force_tcp,
+            self.failover,
+            min(OUR_PAYLOAD, payload),
+        )
 
 
 def parse(directive: Directive, site: Site) -> Options:

@@ -6,6 +6,7 @@ import msgspec
 
 from clusterdns.plugins.base import Context, Handler, Observer, Step
 from clusterdns.wire.codes import Class, Type
+from clusterdns.wire.encode import MAX_MESSAGE
 from clusterdns.wire.names import ROOT, ZoneSet
 from clusterdns.wire.query import Query
 
@@ -14,7 +15,8 @@ class Block(msgspec.Struct, frozen=True):
     """One zone of a server block on one listener.
 
     `handler` is None for a block without a plugin that answers. `observers` are told of every reply, `reporters`
-    of those on which a plugin failed. `recursive`: it forwards, so replies carry RA.
+    of those on which a plugin failed. `recursive`: it forwards, so replies carry RA. `payload`: the largest UDP reply
+    in octets, whatever a client says it takes.
     """
 
     zone: bytes
@@ -22,6 +24,7 @@ class Block(msgspec.Struct, frozen=True):
     observers: tuple[Observer, ...] = ()
     reporters: tuple[Observer, ...] = ()
     recursive: bool = False
+    payload: int = MAX_MESSAGE
 
 
 class Router:

@@ -11,7 +11,8 @@ from clusterdns.corefile.values import within
 from clusterdns.errors import ConfigError
 from clusterdns.kube.selectors import Selector
 from clusterdns.kube.store import Store
-from clusterdns.plugins.base import Observer
+from clusterdns.plugins.base import Context, Observer
+from clusterdns.wire.encode import MAX_MESSAGE
 
 # The address and port of a client -> a small integer: the class of clients that get the same answers
 Classifier = Callable[[str], int]
@@ -95,8 +96,8 @@ class Site(msgspec.Struct):
     """One server block while it is set up.
 
     `zones`: its zones in lower case. `addresses`: what `bind` asks for, empty for the wildcard. `observers` and
-    `reporters`: as in `Block`. `recursive`: it forwards;
-    `forwards`: how often. `classifiers`: of plugins whose answer depends on the client.
+    `reporters`: as in `Block`. `recursive`: it forwards; `forwards`: how often. `payload`: the largest UDP reply in
+    octets. `classifiers`: of plugins whose answer depends on the client, added by `classified`.
     """
 
     shared: Shared
@@ -107,6 +108,7 @@ class Site(msgspec.Struct):
     classifiers: list[Classifier] = msgspec.field(default_factory=list)
     recursive: bool = False
     forwards: int = 0
+    payload: int = MAX_MESSAGE
 
     @contextmanager
     def collecting(self, *names: str) -> Iterator[None]:
@@ -118,6 +120,12 @@ class Site(msgspec.Struct):
                 yield
         except ConfigError as error:
             self.shared.errors.append(error)
+
+    def classified(self, classify: Classifier) -> Callable[[Context], int]:
+        """Have the class of each client join the memo's key; returns how a handler reads it, which bars nothing."""
+        if classify not in self.classifiers:
+            self.classifiers.append(classify)
+        return lambda ctx: classify(ctx.hidden_address[0])
 
     @property
     def reader(self) -> Reader:

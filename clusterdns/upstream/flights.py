@@ -77,7 +77,7 @@ class Flights:
         """
         if group.max_concurrent and group.waiting >= group.max_concurrent:
             raise UpstreamError(f"forward: more than max_concurrent {group.max_concurrent} queries wait")
-        key = (id(group), message(query))
+        key = (id(group), message(query, group.payload))
         flight, fresh = self._flights.get(key), False
         if flight is None:
             if len(self._flights) >= MAX_FLIGHTS:
@@ -134,9 +134,9 @@ class Flights:
         return waiters
 
 
-def message(query: Query) -> bytes:
-    """The message to send, without its id."""
-    opt = _OPT.pack(0, Type.OPT, OUR_PAYLOAD, query.do << 15, 0) if query.edns else b""
+def message(query: Query, payload: int = OUR_PAYLOAD) -> bytes:
+    """The message to send, without its id; `payload`: octets of a UDP reply that its OPT record offers to take."""
+    opt = _OPT.pack(0, Type.OPT, payload, query.do << 15, 0) if query.edns else b""
     question = _QUESTION.pack(query.qtype, query.qclass)
     return _HEADER.pack(query.flags, 1, 0, 0, 1 if opt else 0) + query.name + question + opt
 

@@ -5,6 +5,8 @@ from enum import Enum
 
 import msgspec
 
+from clusterdns.wire.encode import OUR_PAYLOAD
+
 # An integer from 0 up to but not including the argument, unpredictable
 Draw = Callable[[int], int]
 
@@ -44,7 +46,8 @@ class Group(msgspec.Struct, eq=False):
     """The upstreams of one `forward` line.
 
     `timeout`: seconds for one try. `max_concurrent`: queries waiting at once, 0 for no limit of its own. `force_tcp`:
-    never UDP. `failover`: RCODEs that count as a failed try while another upstream is left.
+    never UDP. `failover`: RCODEs that count as a failed try while another upstream is left. `payload`: octets of a UDP
+    reply that queries with EDNS offer to take.
     """
 
     upstreams: tuple[Upstream, ...]
@@ -53,6 +56,7 @@ class Group(msgspec.Struct, eq=False):
     max_concurrent: int = 0
     force_tcp: bool = False
     failover: frozenset[int] = frozenset()
+    payload: int = OUR_PAYLOAD
     waiting: int = 0
     turn: int = -1
 

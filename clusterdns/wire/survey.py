@@ -90,6 +90,26 @@ def unpack(relay: Relay, limit: int = 65535) -> Response:
     return Response(relay.rcode, answer, authority, additional, aa, ra, relay.rotate, cut, ad)
 
 
+def answer_alone(relay: Relay) -> Relay:
+    """A surveyed reply without its other sections, OPT among them. One with a SOA record in its authority section
+    denies something (RFC 2308 section 2) and stays as it is.
+
+    Compressed names point backwards, so that what stands behind the answer can be cut off.
+    """
+    wire = relay.wire
+    _, answers, authorities, _ = _COUNTS.unpack_from(wire, 4)
+    at = end = skip(wire, HEADER_SIZE) + 4
+    for index in range(answers + authorities):
+        at = skip(wire, at)
+        rtype, _, _, length = _RECORD.unpack_from(wire, at)
+        at += 10 + length
+        if index < answers:
+            end = at
+        elif rtype == Type.SOA:
+            return relay
+    return Relay(wire[:8] + bytes(4) + wire[HEADER_SIZE:end], relay.rcode, rotate=relay.rotate)
+
+
 def _read_section(wire: bytes, at: int, count: int, limit: int) -> tuple[Section, int]:
     """Records -> RRsets in order of first appearance; the lowest TTL of a set counts (RFC 2181 5.2)."""
     sets: dict[tuple[bytes, int, int], tuple[int, list[Rdata]]] = {}

@@ -19,6 +19,7 @@ from tests.roles.live import (
     ask,
     clients,
     everybody_says,
+    kill,
     none_lost,
     page,
     service,
@@ -176,3 +177,36 @@ def test_another_api_server_is_listed_before_it_is_answered_from(place, api):
             assert page(READY, "/ready") == (200, "OK")
     # Both have what the clients ask for: at no time was it unknown
     none_lost(report)
+
+
+def test_what_cannot_be_listed_does_not_take_the_place_of_what_is_known(place, api):
+    """A wrong address, with the page that says at each moment whether the server is ready."""
+    pages = (f"health {HOST}:{HEALTH}", f"ready {HOST}:{READY} {{\n monitor continuously\n }}")
+    good = Block(f"endpoint {api.url}", directives=pages, options=("startup_timeout 1s",))
+    place.write(good)
+    with place.serve() as server:
+        server.await_workers(2)
+        assert eventually(lambda: page(READY, "/ready") == (200, "OK"))
+        with clients() as report:
+            wrong = Block("endpoint http://127.0.0.1:9", directives=pages, options=("startup_timeout 1s",))
+            reload(place, server, wrong)
+            assert page(READY, "/ready") == (200, "OK")
+        assert re.search(r"reload: worker \d: its objects could not be listed within 1 s", server.output())
+        # It is heard on, and the next good Corefile is taken
+        api.put(service("web", "10.0.0.9"))
+        assert everybody_says(server, "web", ["10.0.0.9"])
+        reload(place, server, Block(good.source, ttl=50, directives=pages, options=good.options))
+        assert eventually(lambda: server.by_each_worker(lambda: ttl(ask("web"))) == [50, 50])
+    none_lost(report)
+
+
+def test_all_processes_may_die_together(place, api):
+    place.write(Block(f"endpoint {api.url}"))
+    with place.serve() as server:
+        server.await_workers(2)
+        for _ in range(3):
+            for pid in (server.controller, *server.workers()):
+                kill(pid)
+            server.await_workers(2)
+            assert everybody_says(server, "web", ["10.0.0.1"])
+        assert "Traceback" not in server.output()

@@ -34,10 +34,12 @@ class ZoneAsker:
     def __init__(self, zone: Zone | None = None) -> None:
         self._zone = zone or Zone()
         self.asked: list[Query] = []
+        self.groups: set[Group] = set()
         self.spoil: Callable[[bytes], bytes] = bytes
 
     def ask(self, group: Group, query: Query, waiter: Waiter) -> None:
         self.asked.append(query)
+        self.groups.add(group)
         flight = Flight(group, message(query), 14 + len(query.name), group.upstreams, 0.0)
         asked = dns.message.from_wire(b"\0\7" + flight.wire)
         relay = accept(flight, self.spoil(self._zone.answer(asked).to_wire(max_size=65535, want_shuffle=False)))
