@@ -33,9 +33,9 @@ class Report:
 
 
 @contextmanager
-def paced(port: int, rate: float, queries: Sequence[Query]) -> Iterator[Report]:
-    """Queries over UDP, evenly, none of them twice: see `bench.paced`."""
-    with _client("bench.paced", queries, port, rate) as report:
+def paced(port: int, rate: float, queries: Sequence[Query], cpu: int = -1) -> Iterator[Report]:
+    """Queries over UDP, evenly, none of them twice: see `bench.paced`. `cpu`: where, -1 for anywhere."""
+    with _client("bench.paced", queries, port, rate, f"--cpu={cpu}") as report:
         yield report
 
 

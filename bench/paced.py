@@ -4,11 +4,13 @@ eight sockets until its standard input ends, waits for what is unanswered, and p
 import argparse
 import gc
 import json
+import os
 import select
 import socket
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from struct import Struct
@@ -130,11 +132,17 @@ def main() -> None:
     parser.add_argument("port", type=int)
     parser.add_argument("rate", type=float)
     parser.add_argument("file", type=Path)
+    parser.add_argument("--cpu", type=int, default=-1, help="the CPU to run on; -1: any")
     options = parser.parse_args()
+    if options.cpu >= 0:
+        os.sched_setaffinity(0, {options.cpu})
     client = Client(options.port, read(options.file))
     # A pause of the collector would be a pause of the load
     gc.freeze()
     gc.disable()
+    # Between the clock and sending it must not wait for a CPU: that would be counted as the server's time
+    with suppress(PermissionError):
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
     print("begins", flush=True)
     run(client, options.rate)
     print(json.dumps(client.report()))

@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 # A process that ends while it is looked at
@@ -13,6 +13,30 @@ _GONE = (FileNotFoundError, ProcessLookupError, PermissionError)
 def tree(pid: int) -> list[int]:
     """The process and all below it."""
     return [pid, *(below for child in children(pid) for below in tree(child))]
+
+
+@contextmanager
+def apart(server: int, api: int) -> Iterator[int]:
+    """The server, with all its processes, on the last CPU, and the API server and this process, which elsewhere would
+    be other machines, on the others. Gives the server's CPU, for clients whose waiting is to be measured; with one CPU
+    for all of them everything stays as it is."""
+    cpus = os.sched_getaffinity(0)
+    last = max(cpus)
+    others = cpus - {last} or cpus
+    _confine(tree(server), {last})
+    _confine([api, os.getpid()], others)
+    try:
+        yield last
+    finally:
+        _confine([*tree(server), api, os.getpid()], cpus)
+
+
+def _confine(pids: Iterable[int], cpus: set[int]) -> None:
+    """Every thread."""
+    for pid in pids:
+        with suppress(*_GONE):
+            for task in Path(f"/proc/{pid}/task").iterdir():
+                os.sched_setaffinity(int(task.name), cpus)
 
 
 def children(pid: int) -> list[int]:

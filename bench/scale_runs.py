@@ -14,6 +14,7 @@ from bench.clients import Report, paced
 from bench.cluster import ENDPOINTS, Manifest, cluster_ip, domain, headless, place, pod_ips, service, slice_
 from bench.live import ApiServer, Live, live
 from bench.packets import Query
+from bench.processes import apart
 from bench.question import Asker, has
 from bench.usage import Busy, Memory
 
@@ -109,13 +110,13 @@ class Scale:
 
     def storm(self, server: Live) -> Storm:
         """The load alone, then the load and the changes, for as long."""
-        with Asker(server.port, EVENT_INTERVAL) as asker:
+        with apart(server.process.pid, self.api.pid) as cpu, Asker(server.port, EVENT_INTERVAL) as asker:
             busy = Busy(server.process.pid, self.api.pid)
-            with paced(server.port, LOAD, self._queries()) as quiet:
+            with paced(server.port, LOAD, self._queries(), cpu) as quiet:
                 asker.keep_asking(domain(*place(0)), self.plan.storm_seconds)
             quiet_busy, busy = busy.text(), Busy(server.process.pid, self.api.pid)
             index = self._headless(asker)
-            with paced(server.port, LOAD, self._queries()) as stormy:
+            with paced(server.port, LOAD, self._queries(), cpu) as stormy:
                 self.api.order(change=self.plan.storm_rate)
                 end = time.monotonic() + self.plan.storm_seconds
                 values = list(takewhile(lambda _: time.monotonic() < end, self._moves(asker, index)))

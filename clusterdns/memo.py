@@ -127,7 +127,9 @@ class Memo:
     def drop(self, store: int, keys: Iterable[bytes]) -> None:
         """Forget every entry that read one of `keys` of that store."""
         for generation in (self._young, self._old):
-            readers, entries = generation.readers[store], generation.entries
+            readers, entries = generation.readers.get(store), generation.entries
+            if not readers:
+                continue
             for key in keys:
                 for reader in readers.pop(key, ()):
                     self.dropped += entries.pop(reader, None) is not None

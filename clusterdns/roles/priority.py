@@ -14,7 +14,7 @@ _NORMAL = 0
 # that runs does not wait for the end of that one's, which is 3 ms. A query is answered in a tenth of this.
 SLICE = 100_000
 # By how much the controller is nicer (nice(2)) than the workers
-_NICE = 5
+_NICE = 10
 
 
 def answer_soon() -> None:

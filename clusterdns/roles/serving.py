@@ -128,8 +128,8 @@ class Serving:
                 self._take(store, some)
         for store, last in zip(stores, before, strict=True):
             if store.serial != last:
-                # All workers show the controller's serial
                 store.serial = serial if serial >= last else last + 1
+            self._show(store, serial)
 
     def _take(self, store: Store, events: Iterable[Event]) -> None:
         keys: set[bytes] = set()
@@ -145,12 +145,15 @@ class Serving:
             self.take(source, [Synced()], serial)
         elif state is State.RESTORED:
             self.take(source, [Restored(serial)], serial)
-        # Changes that this store does not show have a serial too, which other workers may show already
         for store in self._stores_of(source):
-            if store.serial < serial:
-                store.serial = serial
-                for responder in self.responders:
-                    responder.memo.drop(id(store), (SERIAL,))
+            self._show(store, serial)
+
+    def _show(self, store: Store, serial: int) -> None:
+        """All workers show the controller's serial, which grows with changes too that this store does not show."""
+        if store.serial < serial:
+            store.serial = serial
+            for responder in self.responders:
+                responder.memo.drop(id(store), (SERIAL,))
 
     @property
     def serial(self) -> int:

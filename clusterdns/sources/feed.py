@@ -90,7 +90,7 @@ class Subscription:
         self._changed((), True)
 
     def __bool__(self) -> bool:
-        return not self._told
+        return bool(self._owed) or not self._told
 
     def messages(self) -> Iterator[Message]:
         """What is owed, until the caller has enough of it."""
@@ -99,8 +99,9 @@ class Subscription:
             yield Listing(self._source, self.table.state)
         while self._owed:
             yield self._some()
-        self._told = True
-        yield Told(self._source, self.table.state, self.table.serial)
+        if not self._told:
+            self._told = True
+            yield Told(self._source, self.table.state, self.table.serial)
 
     def _some(self) -> Changes:
         objects: list[bytes] = []
@@ -121,7 +122,8 @@ class Subscription:
         if whole and self.table.state is not State.EMPTY:
             self._listing = True
             self._owed = dict.fromkeys(self.table.objects)
-        self._told = False
+        if whole:
+            self._told = False
         self._due()
 
 
