@@ -4,6 +4,7 @@ import ctypes
 import os
 import platform
 import struct
+from contextlib import suppress
 
 # struct sched_attr (sched_setattr(2)): size, policy, flags, nice, priority, runtime, deadline, period
 _SCHED_ATTR = struct.Struct("=IIQiIQQQ")
@@ -26,5 +27,8 @@ def answer_soon() -> None:
 
 
 def stand_back() -> None:
-    """For the process that gathers."""
+    """For the process that gathers: when it wakes up it interrupts nobody (SCHED_BATCH of sched(7))."""
     os.nice(_NICE)
+    # A sandbox may refuse; then it is only nice
+    with suppress(OSError):
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
