@@ -12,7 +12,7 @@ from bench.clients import Report
 from bench.errors import BenchError
 from bench.live import api_server, compile_all
 from bench.scale_runs import FULL, LOAD, SMOKE, Plan, Scale, Series
-from bench.table import grid
+from bench.table import grid, verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +29,7 @@ class Row:
 
     @property
     def verdict(self) -> str:
-        if self.problem:
-            return "wrong"
-        if self.target is None:
-            return "-"
-        return "yes" if self.value <= self.target else "no"
+        return verdict(self.problem, self.value, self.target)
 
     def cells(self) -> tuple[str, ...]:
         target = "-" if self.target is None else f"{self.target:.3g}"

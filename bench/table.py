@@ -28,11 +28,16 @@ class Row:
 
     @property
     def verdict(self) -> str:
-        if self.problem:
-            return "wrong"
-        if self.target is None:
-            return "-"
-        return "yes" if self.ratio <= self.target else "no"
+        return verdict(self.problem, self.ratio, self.target)
+
+
+def verdict(problem: str, value: float, target: float | None) -> str:
+    """The column `ok`: was it right, and is it no more than it should be?"""
+    if problem:
+        return "wrong"
+    if target is None:
+        return "-"
+    return "yes" if value <= target else "no"
 
 
 def rows(measurements: Measurements, chosen: Iterable[Scenario]) -> list[Row]:

@@ -3,6 +3,7 @@
 A configuration must not differ between processes because a file changed while they read it one after the other.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -65,11 +66,12 @@ class Record(msgspec.Struct, frozen=True):
 _CONTENTS = frozenset({"text", "exists", "glob"})
 
 
-class _Asked:
+class _Asked(ABC):
     """A Reader whose every method is a question to `ask`."""
 
+    @abstractmethod
     def ask(self, method: str, argument: str) -> Any:  # noqa: ANN401
-        raise NotImplementedError
+        """The answer, or the error that the reader raised."""
 
     def text(self, path: str) -> str:
         return str(self.ask("text", path))

@@ -65,6 +65,11 @@ class Process(msgspec.Struct):
     reload: tuple[float, float] | None = None
     workers: int | None = None
 
+    @property
+    def lameduck(self) -> float:
+        """The longest of all pages, in seconds."""
+        return max(self.health.values(), default=0.0)
+
 
 class Shared(msgspec.Struct):
     """What all server blocks have in common.

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -34,7 +35,7 @@ class Options(msgspec.Struct, frozen=True):
     settings: Settings
 
 
-class Child:
+class Child(ABC):
     """`run` until the supervisor says stop, or is gone."""
 
     def __init__(self, options: Options) -> None:
@@ -62,13 +63,15 @@ class Child:
         finally:
             self.close()
 
+    @abstractmethod
     async def take(self, message: Message, descriptors: Sequence[int]) -> None:
         """A message of the supervisor; the next one is taken when this one is done."""
-        raise NotImplementedError
 
     def beat(self) -> None:
-        """Every quarter of a second."""
+        """Every quarter of a second: the loop runs."""
+        self.slot.beat(time.monotonic())
 
+    @abstractmethod
     def close(self) -> None:
         """The end."""
 
@@ -90,7 +93,6 @@ class Child:
         self._messages.put_nowait(received)
 
     def _beat(self) -> None:
-        self.slot.beat(time.monotonic())
         self.loop.call_later(BEAT, self._beat)
         self.beat()
 

@@ -9,7 +9,7 @@ import msgspec
 from clusterdns.corefile.record import Record
 from clusterdns.errors import ClusterDNSError
 
-# Address and port, of DNS or HTTP
+# Address and port, of DNS or HTTP; an empty address is the wildcard of both families
 Where = tuple[str, int]
 # Octets of one message; one that is larger (a node may have thousands of addresses, a Corefile as many mistakes) goes
 # the way of a record, by a descriptor, and this in its place
@@ -52,7 +52,6 @@ class Setup(msgspec.Struct, frozen=True, tag=True):
     generation: int
     listeners: tuple[Bound, ...]
     http: tuple[Where, ...]
-    workers: int
     now: bool
 
 

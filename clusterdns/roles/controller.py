@@ -35,15 +35,14 @@ from clusterdns.roles.control import (
 )
 from clusterdns.roles.feeder import Feeder
 from clusterdns.roles.hub import Hub
-from clusterdns.roles.intake import source_id, sources
+from clusterdns.roles.intake import sources
 from clusterdns.roles.load import load, load_again
 from clusterdns.roles.output import BugReporter
 from clusterdns.roles.priority import stand_back
 from clusterdns.roles.process import settle_memory
-from clusterdns.roles.serving import handle_loop_errors, say_served
+from clusterdns.roles.serving import handle_loop_errors, say_served, warn
 from clusterdns.roles.slots import BEGINNING, CONTROLLER, STALE, Phase
 from clusterdns.roles.watch import CorefileWatch
-from clusterdns.sources.table import Table
 from clusterdns.sources.threads import in_thread
 
 if TYPE_CHECKING:
@@ -74,7 +73,7 @@ class Controller(Child):
         self._report = BugReporter(self.loop.time)
         handle_loop_errors(self._report)
         self._hub = Hub(self._report)
-        self._feeder = Feeder(self._tables)
+        self._feeder = Feeder(self._hub.tables)
         self._watch = CorefileWatch(self._machine, self._propose)
         self._admin: Admin | None = None
         self._current: _Loaded | None = None
@@ -178,7 +177,7 @@ class Controller(Child):
             tuple((listener.address, listener.port) for listener in config.listeners),
             tuple(dict.fromkeys((*process.health, *process.ready))),
             self._machine.interfaces(),
-            max(process.health.values(), default=0.0),
+            process.lameduck,
             process.workers,
         )
         descriptor = store_record(record)
@@ -208,7 +207,7 @@ class Controller(Child):
     async def _begin(self, loaded: _Loaded, ports: dict[Where, int]) -> None:
         if self._announce:
             lastgood.begin(self.options.settings.state)
-            _warn(loaded.config)
+            warn(loaded.config)
             if not self.options.settings.quiet:
                 say_served(loaded.config, ports, self._write)
                 self._write(f"clusterdns-{__version__}")
@@ -221,7 +220,7 @@ class Controller(Child):
 
     async def _commit(self, loaded: _Loaded) -> None:
         self._next = None
-        _warn(loaded.config, self._current)
+        warn(loaded.config, self._current.config if self._current else None)
         await self._adopt(loaded)
         self._hub.keep(sources(loaded.config))
         _log.info("reloaded: the configuration has SHA-512 %s", loaded.record.digest)
@@ -264,17 +263,6 @@ class Controller(Child):
         self._proposed = False
         if self._again:
             self._propose()
-
-    def _tables(self) -> dict[bytes, Table]:
-        return {source_id(spec): table for spec, table in self._hub.tables.items()}
-
-
-def _warn(config: Config, before: _Loaded | None = None) -> None:
-    """Of a reload only what is new."""
-    said = before.config.shared.warnings if before else []
-    for warning in config.shared.warnings:
-        if warning not in said:
-            _log.warning("%s", warning)
 
 
 def _port(descriptor: int) -> int:

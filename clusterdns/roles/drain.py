@@ -2,6 +2,8 @@
 
 # Seconds without a query after which all clients have gone elsewhere: longer than the time-out of any common stub
 QUIET = 5.0
+# Seconds that queries in hand have after that: as long as one may wait for its upstreams
+GRACE = 5.0
 
 
 class Drain:

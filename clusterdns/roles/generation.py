@@ -52,10 +52,10 @@ class Generation:
             found += udp + tcp
         return found + list(self.http.values())
 
-    def setup(self, workers: int, now: bool) -> tuple[Setup, list[int]]:
+    def setup(self, now: bool) -> tuple[Setup, list[int]]:
         """The message for a child, and what goes with it."""
         listeners = tuple(Bound(where, len(udp), len(tcp)) for where, (udp, tcp) in self.dns.items())
-        message = Setup(self.number, listeners, tuple(self.http), workers, now)
+        message = Setup(self.number, listeners, tuple(self.http), now)
         return message, [self.record, *(sock.fileno() for sock in self.sockets())]
 
     def close(self, but: "Generation | None" = None) -> None:

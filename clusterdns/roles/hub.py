@@ -14,6 +14,7 @@ from clusterdns.errors import SourceError
 from clusterdns.kube.objects import Event, Kind
 from clusterdns.kube.packed import Packed, pack
 from clusterdns.plugins.site import SourceSpec
+from clusterdns.roles.intake import source_id
 from clusterdns.roles.output import BugReporter
 from clusterdns.sources.manifests import Manifests, follow
 from clusterdns.sources.snapshot import Snapshot
@@ -55,7 +56,7 @@ class Running(msgspec.Struct):
 
 
 class Hub:
-    """`tables`: one for each source that runs."""
+    """Runs sources, each with a table."""
 
     def __init__(self, report: BugReporter) -> None:
         self._report = report
@@ -63,9 +64,9 @@ class Hub:
         self._keeper = asyncio.get_running_loop().create_task(self._keep_snapshots())
         self._keeper.add_done_callback(partial(_report_end, report))
 
-    @property
-    def tables(self) -> dict[SourceSpec, Table]:
-        return {spec: running.table for spec, running in self._running.items()}
+    def tables(self) -> dict[bytes, Table]:
+        """Of each source that runs, by its id between processes."""
+        return {source_id(spec): running.table for spec, running in self._running.items()}
 
     async def start(self, sources: Iterable[SourceSpec]) -> None:
         """Run those that do not run yet."""

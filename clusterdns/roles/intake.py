@@ -1,5 +1,7 @@
 """What the feed tells, into the stores: one follower for each source of the configuration, and of the next one."""
 
+import logging
+
 import msgspec
 
 from clusterdns.kube.store import Store
@@ -8,6 +10,8 @@ from clusterdns.plugins.site import SourceSpec
 from clusterdns.roles.serving import Serving
 from clusterdns.sources.feed import Follower, Message, Told, Want
 from clusterdns.sources.table import State
+
+_log = logging.getLogger("clusterdns")
 
 
 def source_id(source: SourceSpec) -> bytes:
@@ -78,6 +82,14 @@ class Intake:
     def filled(self) -> bool:
         """Is every source known as a whole?"""
         return all(follower.whole for follower in self._followers.values())
+
+
+def take_guarded(intake: Intake, message: Message) -> None:
+    """What cannot be used is ours, so a bug; the rest of what is told is good."""
+    try:
+        intake.take(message)
+    except (msgspec.MsgspecError, ValueError, LookupError):
+        _log.exception("a message of the feed cannot be used; please report it")
 
 
 def patience(config: Config) -> float:

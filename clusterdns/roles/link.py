@@ -5,9 +5,7 @@ import logging
 from collections import deque
 from typing import cast
 
-import msgspec
-
-from clusterdns.roles.intake import Intake
+from clusterdns.roles.intake import Intake, take_guarded
 from clusterdns.sources.feed import LENGTH, Message, frame, message
 
 # Seconds between two attempts to connect; the supervisor holds the listening socket, so they hardly ever fail
@@ -96,20 +94,13 @@ class FeedLink(asyncio.BufferedProtocol):
         self._scheduled = False
         until = self._loop.time() + _SLICE
         while self._waiting:
-            self._take(self._waiting.popleft())
+            take_guarded(self._intake, self._waiting.popleft())
             if self._loop.time() > until:
                 break
         if self._waiting:
             self._scheduled = True
             self._loop.call_soon(self._work)
         self._throttle()
-
-    def _take(self, found: Message) -> None:
-        try:
-            self._intake.take(found)
-        except (msgspec.MsgspecError, ValueError, LookupError):
-            # Ours, so a bug; the rest of what is told is good
-            _log.exception("a message of the feed cannot be used; please report it")
 
     def _throttle(self) -> None:
         if self._transport is None:

@@ -46,6 +46,10 @@ class SharedLoop(asyncio.SelectorEventLoop):
         self._shared_selector.shared.update(descriptors)
 
 
+# Seconds between looks whether a first list is in: a start is to be quick
+SOON = 0.005
+
+
 async def become(condition: Callable[[], object], seconds: float, every: float = 0.02) -> None:
     """Wait until `condition` is true, for so many seconds at most; it is looked at every so many."""
     loop, done = asyncio.get_running_loop(), asyncio.Event()

@@ -21,6 +21,7 @@ from clusterdns.net.tcp import TcpListener
 from clusterdns.net.udp import MAX_UDP, UdpListener
 from clusterdns.plugins.build import Config, Listener
 from clusterdns.plugins.site import SourceSpec
+from clusterdns.roles.control import Where
 from clusterdns.roles.output import BugReporter
 from clusterdns.sources.table import State
 from clusterdns.stats import Cells
@@ -29,8 +30,6 @@ from clusterdns.stats import Cells
 _FOREVER = 1e9
 # Events between two looks of the memos at what has changed
 _SOME = 50
-# Address and port; an empty address is the wildcard of both families
-Where = tuple[str, int]
 
 _log = logging.getLogger("clusterdns")
 
@@ -40,6 +39,10 @@ class Sockets(msgspec.Struct):
 
     udp: list[socket]
     tcp: list[socket]
+
+    def close(self) -> None:
+        for sock in self.udp + self.tcp:
+            sock.close()
 
 
 class _Open(msgspec.Struct):
@@ -251,6 +254,14 @@ def say_served(config: Config, ports: Mapping[Where, int], write: Callable[[str]
         on = f" on {listener.address}" if listener.address else ""
         for zone in listener.zones:
             write(f"{zone}:{ports[listener.address, listener.port]}{on}")
+
+
+def warn(config: Config, before: Config | None = None) -> None:
+    """What has no effect; of a reload only what is new."""
+    said = before.shared.warnings if before else []
+    for warning in config.shared.warnings:
+        if warning not in said:
+            _log.warning("%s", warning)
 
 
 def handle_loop_errors(report: Callable[[BaseException, str], None]) -> None:

@@ -11,7 +11,7 @@ from clusterdns.stats import Cells
 
 # Workers at most; more than the cores of a machine that a name server gets
 MAX_WORKERS = 64
-# The controller's slot; worker n has n + 1
+# The controller's slot; worker n has slot n
 CONTROLLER = 0
 # Seconds between two heartbeats, and without one after which a loop counts as stopped and as never coming back: a loop
 # of ours is never away for more than some 100 ms, a machine that is out of memory or CPU time may keep it for longer.

@@ -14,22 +14,20 @@ from clusterdns.errors import ClusterDNSError, ConfigErrors
 from clusterdns.net.listen import bind, bind_http
 from clusterdns.net.machine import Machine
 from clusterdns.plugins.build import Config
-from clusterdns.plugins.site import Process
-from clusterdns.plugins.site import Where as HttpWhere
+from clusterdns.plugins.site import Process, Where
 from clusterdns.roles import lastgood
-from clusterdns.roles.drain import Drain
+from clusterdns.roles.drain import GRACE, Drain
 from clusterdns.roles.generation import check_move
 from clusterdns.roles.hub import Hub
-from clusterdns.roles.intake import Intake, patience, source_id, sources
+from clusterdns.roles.intake import Intake, patience, sources
 from clusterdns.roles.load import load
-from clusterdns.roles.loop import become
+from clusterdns.roles.loop import SOON, become
 from clusterdns.roles.output import BugReporter
 from clusterdns.roles.process import raise_descriptor_limit, settle_memory
-from clusterdns.roles.serving import Serving, Sockets, Where, handle_loop_errors, say_served
+from clusterdns.roles.serving import Serving, Sockets, handle_loop_errors, say_served, warn
 from clusterdns.roles.subscriber import LocalFeed
 from clusterdns.roles.watch import CorefileWatch
 from clusterdns.settings import Settings
-from clusterdns.sources.table import Table
 from clusterdns.stats import Cells
 
 if TYPE_CHECKING:
@@ -37,10 +35,6 @@ if TYPE_CHECKING:
 
 # Seconds between the calls of what keeps windows of time (`errors`)
 _TICK = 1.0
-# Seconds between looks whether the first list is in: a start is to be quick
-_LOOK = 0.005
-# Seconds that queries in hand have at the end: as long as one may wait for its upstreams
-GRACE = 5.0
 
 _log = logging.getLogger("clusterdns")
 
@@ -55,9 +49,9 @@ class Solo:
         self.serving = Serving(Cells())
         self.hub = Hub(self._report)
         self.intake = Intake(self.serving, hold=True)
-        self._feed = LocalFeed(self._tables, self.intake)
+        self._feed = LocalFeed(self.hub.tables, self.intake)
         self._watch = CorefileWatch(self._machine, self.reload)
-        self._http: dict[HttpWhere, socket] = {}
+        self._http: dict[Where, socket] = {}
         self._admin: Admin | None = None
         self._reloading: asyncio.Task[None] | None = None
         self._again = self._draining = False
@@ -70,13 +64,12 @@ class Solo:
         raise_descriptor_limit()
         config, record = self._loaded()
         self.config = config
-        for warning in config.shared.warnings:
-            _log.warning("%s", warning)
+        warn(config)
         bound = self._bind(config)
         await self._open_http(config.shared.process)
         self.serving.prepare(config)
         await self._follow(config)
-        await become(lambda: self.intake.settled, patience(config), _LOOK)
+        await become(lambda: self.intake.settled, patience(config), SOON)
         await self.serving.adopt(config, bound)
         if not self._settings.quiet:
             say_served(config, {where: socks.udp[0].getsockname()[1] for where, socks in bound.items()}, self._write)
@@ -103,7 +96,7 @@ class Solo:
     async def drain(self, hurry: asyncio.Event) -> None:
         """Answer and watch until nobody asks any more, then finish what is in hand. `hurry` ends the first part."""
         self._draining = True
-        lameduck = max(self._process().health.values(), default=0.0)
+        lameduck = self._process().lameduck
         drain = Drain(self._loop.time(), lameduck, self.serving.cells.total())
 
         def over() -> bool:
@@ -177,22 +170,19 @@ class Solo:
         text = "reload: its objects could not be listed within %g s (startup_timeout); %s"
         _log.error(text, patience(config), "the configuration that was loaded is served on")
         for sockets in bound.values():
-            for sock in sockets.udp + sockets.tcp:
-                sock.close()
+            sockets.close()
         self.serving.prepare(None)
         if self.config is not None:
             await self._follow(self.config)
             self.hub.keep(sources(self.config))
 
     async def _commit(self, config: Config, record: Record, bound: dict[Where, Sockets]) -> None:
-        said = self.config.shared.warnings if self.config else []
+        before = self.config
         await self.serving.adopt(config, bound)
         self.config = config
         await self._follow(config)
         self.hub.keep(sources(config))
-        for warning in config.shared.warnings:
-            if warning not in said:
-                _log.warning("%s", warning)
+        warn(config, before)
         await self._open_http(config.shared.process)
         self._watch.follow(record, config.shared.process.reload)
         lastgood.write(self._settings.state, record)
@@ -214,8 +204,7 @@ class Solo:
                     bound[where] = Sockets(*bind(listener.address, listener.port, self._machine.interfaces()))
         except ClusterDNSError:
             for sockets in bound.values():
-                for sock in sockets.udp + sockets.tcp:
-                    sock.close()
+                sockets.close()
             raise
         return bound
 
@@ -240,9 +229,6 @@ class Solo:
 
     def _process(self) -> Process:
         return self.config.shared.process if self.config else Process()
-
-    def _tables(self) -> dict[bytes, Table]:
-        return {source_id(spec): table for spec, table in self.hub.tables.items()}
 
     def _tick(self) -> None:
         self.serving.tick(time.monotonic())

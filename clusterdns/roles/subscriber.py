@@ -1,17 +1,12 @@
 """One subscriber of the feed: what it wants, and what it is owed."""
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 
-import msgspec
-
-from clusterdns.roles.intake import Intake
+from clusterdns.roles.intake import Intake, take_guarded
 from clusterdns.sources.feed import Message, Subscription, Want
 from clusterdns.sources.table import Table
-
-_log = logging.getLogger("clusterdns")
 
 # Seconds that a process which answers queries itself spends on changes before it looks at queries again
 _SLICE = 0.002
@@ -76,11 +71,7 @@ class LocalFeed:
         self._scheduled = False
         until = time.monotonic() + _SLICE
         for message in self.subscriber.messages():
-            try:
-                self._intake.take(message)
-            except (msgspec.MsgspecError, ValueError, LookupError):
-                # Ours, so a bug; the rest of what is told is good
-                _log.exception("a change cannot be used; please report it")
+            take_guarded(self._intake, message)
             if time.monotonic() > until:
                 self._wake()
                 return

@@ -17,6 +17,7 @@ import msgspec
 from clusterdns.errors import ClusterDNSError
 from clusterdns.roles.children import Child, Launcher, running
 from clusterdns.roles.control import Abort, Commit, Drain, Message, Prepared, Proposal, Refused, Reload, Stop
+from clusterdns.roles.drain import GRACE
 from clusterdns.roles.drain import Drain as Draining
 from clusterdns.roles.generation import Generation
 from clusterdns.roles.limits import decide
@@ -29,7 +30,7 @@ _TICK = 0.25
 # Seconds that all processes have to prepare a reload: more than `startup_timeout` of any sense
 _PREPARE = 60.0
 # Seconds that the others have to finish what is in hand; a little more than they take themselves
-_GRACE = 7.0
+_GRACE = GRACE + 2.0
 
 
 class Supervisor:
@@ -165,7 +166,7 @@ class Supervisor:
     def _prepare(self, generation: Generation) -> None:
         self._next, self._deadline = generation, time.monotonic() + _PREPARE
         self._unprepared = set(running(self._children))
-        message, descriptors = generation.setup(self._count(generation), False)
+        message, descriptors = generation.setup(False)
         for child in self._unprepared:
             self._tell(child, message, descriptors)
 
@@ -184,10 +185,6 @@ class Supervisor:
                 self._tell(child, Abort(self._next.number, reason))
             self._next.close(self._current)
             self._next = None
-
-    def _count(self, generation: Generation) -> int:
-        count, _ = decide(self._settings.workers, generation.proposal.workers)
-        return count
 
     def _resize(self) -> None:
         """As many workers as the configuration asks for."""
@@ -268,10 +265,10 @@ class Supervisor:
             if self._draining is not None and child is self._controller:
                 # First: it must not say for a moment that it is ready
                 self._tell(child, Drain())
-            self._tell(child, *self._current.setup(self._count(self._current), True))
+            self._tell(child, *self._current.setup(True))
         if self._next is not None:
             self._unprepared.add(child)
-            self._tell(child, *self._next.setup(self._count(self._next), False))
+            self._tell(child, *self._next.setup(False))
 
     def _tell(self, child: Child, message: Message, descriptors: list[int] | tuple[int, ...] = ()) -> bool:
         if child.channel is None:

@@ -13,21 +13,17 @@ import msgspec
 from clusterdns.errors import ClusterDNSError
 from clusterdns.plugins.build import Config
 from clusterdns.roles.child import Child, Options
-from clusterdns.roles.control import Abort, Commit, Message, Prepared, Setup, Stop, read_record, sockets_of
+from clusterdns.roles.control import Abort, Commit, Message, Prepared, Setup, Stop, Where, read_record, sockets_of
+from clusterdns.roles.drain import GRACE
 from clusterdns.roles.intake import Intake, patience
 from clusterdns.roles.link import FeedLink
 from clusterdns.roles.load import load_again
-from clusterdns.roles.loop import SharedLoop, become
+from clusterdns.roles.loop import SOON, SharedLoop, become
 from clusterdns.roles.output import BugReporter
 from clusterdns.roles.priority import answer_soon
 from clusterdns.roles.process import settle_memory
-from clusterdns.roles.serving import Serving, Sockets, Where, handle_loop_errors
+from clusterdns.roles.serving import Serving, Sockets, handle_loop_errors
 from clusterdns.roles.slots import Phase
-
-# Seconds that queries in hand have at the end: as long as one may wait for its upstreams
-GRACE = 5.0
-# Seconds between looks whether the first list is in: a start is to be quick
-_LOOK = 0.005
 
 _log = logging.getLogger("clusterdns")
 
@@ -39,6 +35,11 @@ class _Ready(msgspec.Struct):
     config: Config
     sockets: dict[Where, Sockets]
     followed: bool = False
+
+    def close(self) -> None:
+        """It will not be served."""
+        for sockets in self.sockets.values():
+            sockets.close()
 
 
 class _First(msgspec.Struct):
@@ -76,7 +77,8 @@ class Worker(Child):
             await self._finish()
 
     def beat(self) -> None:
-        """A wake-up may have been lost with a process that died: look without one."""
+        super().beat()
+        # A wake-up may have been lost with a process that died: look without one
         self._serving.poll()
         self._serving.tick(time.monotonic())
         self.slot.whole = self._intake.known(self._serving.config)
@@ -123,7 +125,7 @@ class Worker(Child):
         self._link.want()
         if self._first is not None:
             self._first.task.cancel()
-            _close(*self._first.ready.sockets.values())
+            self._first.ready.close()
         self._first = _First(ready, self.loop.create_task(self._serve_first(ready)))
         self._first.task.add_done_callback(self._end_if_failed)
 
@@ -141,7 +143,7 @@ class Worker(Child):
             late = self.loop.time() - begun > long
             return self._intake.settled or (late and not any(slot.whole for slot in self.slots.used().values()))
 
-        await become(enough, math.inf, _LOOK)
+        await become(enough, math.inf, SOON)
         # From now on nobody is to see half of a list
         self._intake.hold = True
         settle_memory()
@@ -164,7 +166,7 @@ class Worker(Child):
     async def _adopt(self, ready: _Ready) -> None:
         # Opened since these came, for the configuration before
         for where in ready.sockets.keys() & self._serving.listening:
-            _close(ready.sockets.pop(where))
+            ready.sockets.pop(where).close()
         if isinstance(self.loop, SharedLoop):
             # Now, and not before: a descriptor that is closed instead gives its number to another file
             self.loop.share(sock.fileno() for sockets in ready.sockets.values() for sock in sockets.udp)
@@ -174,7 +176,7 @@ class Worker(Child):
         self._ready = None
         if self._serving.config is not None:
             self._serving.prepare(None)
-        _close(*ready.sockets.values())
+        ready.close()
         self._follow()
 
     def _follow(self, *more: Config) -> None:
@@ -205,9 +207,3 @@ class Worker(Child):
                 continue
             sockets[where] = Sockets(*([socket.socket(fileno=each) for each in group] for group in (udp, tcp)))
         return _Ready(setup.generation, config, sockets)
-
-
-def _close(*groups: Sockets) -> None:
-    for sockets in groups:
-        for sock in sockets.udp + sockets.tcp:
-            sock.close()

@@ -9,7 +9,8 @@ from pathlib import Path
 import dns.message
 
 from tests.support.netns import Namespace
-from tests.support.process import Server
+from tests.support.process import ROOT, Server
+from tests.support.upstream import FakeUpstream
 
 HOST = "127.0.0.1"
 # Seconds: far above what a reply takes, far below the time-out of a test.
@@ -76,6 +77,18 @@ def serving(
         client = Client(namespace)
         with contextlib.closing(client):
             yield server, client
+
+
+@contextlib.contextmanager
+def with_upstream(folder: Path, template: str, probe: str) -> Iterator[tuple[Server, Client, FakeUpstream]]:
+    """A namespace with a fake upstream and a server that forwards to it; `%(demo)s` and `%(upstream)s` of the Corefile
+    are filled in."""
+    with Namespace(()) as namespace, contextlib.ExitStack() as stack:
+        with namespace.entered():
+            upstream = stack.enter_context(FakeUpstream())
+        text = template % {"demo": ROOT / "config" / "demo", "upstream": upstream.address}
+        server, client = stack.enter_context(serving(folder, text, namespace, probe))
+        yield server, client, upstream
 
 
 def framed(packet: bytes) -> bytes:

@@ -1,6 +1,5 @@
 """Packets made to hurt: the server still answers, logs no traceback, and keeps its memory."""
 
-import contextlib
 import random
 import socket
 from collections.abc import Iterator
@@ -9,11 +8,9 @@ from dataclasses import dataclass
 import dns.message
 import pytest
 
-from tests.net.live import Client, framed, read_frame, resident, serving
-from tests.support.netns import Namespace
-from tests.support.process import ROOT, Server, eventually
+from tests.net.live import Client, framed, read_frame, resident, with_upstream
+from tests.support.process import Server, eventually
 from tests.support.rows import packet_rows, query_bytes, query_rows
-from tests.support.upstream import FakeUpstream
 
 COREFILE = """\
 .:53 {
@@ -50,13 +47,8 @@ class World:
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory) -> Iterator[World]:
-    with contextlib.ExitStack() as stack:
-        namespace = stack.enter_context(Namespace(()))
-        with namespace.entered():
-            upstream = stack.enter_context(FakeUpstream())
-        text = COREFILE % {"demo": ROOT / "config" / "demo", "upstream": upstream.address}
-        folder = tmp_path_factory.mktemp("hostile")
-        yield World(*stack.enter_context(serving(folder, text, namespace, WEB)))
+    with with_upstream(tmp_path_factory.mktemp("hostile"), COREFILE, WEB) as found:
+        yield World(*found[:2])
 
 
 def packets(seed):

@@ -11,9 +11,9 @@ import dns.rcode
 import pytest
 
 from clusterdns.net.tcp import MAX_CONNECTIONS, MAX_WAITING
-from tests.net.live import Client, framed, read_frame, resident, serving
+from tests.net.live import Client, framed, read_frame, resident, serving, with_upstream
 from tests.support.netns import Namespace
-from tests.support.process import ROOT, Server
+from tests.support.process import Server
 from tests.support.upstream import FakeUpstream
 
 COREFILE = """\
@@ -37,14 +37,8 @@ class World:
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory) -> Iterator[World]:
-    with contextlib.ExitStack() as stack:
-        namespace = stack.enter_context(Namespace(()))
-        with namespace.entered():
-            upstream = stack.enter_context(FakeUpstream())
-        text = COREFILE % {"demo": ROOT / "config" / "demo", "upstream": upstream.address}
-        folder = tmp_path_factory.mktemp("tcp")
-        server, client = stack.enter_context(serving(folder, text, namespace, WEB))
-        yield World(server, client, upstream)
+    with with_upstream(tmp_path_factory.mktemp("tcp"), COREFILE, WEB) as found:
+        yield World(*found)
 
 
 def packet(name=WEB, rdtype="A", ident=1):

@@ -33,7 +33,7 @@ MESSAGES = [
     Proposal((DNS, OTHER), (HTTP,), {"lo": ["127.0.0.1", "::1"], "down": []}, 5.0, None),
     Proposal((), (), {}, 0.0, 0),
     Refused("Corefile:1:1: unknown directive ü"),
-    Setup(3, (Bound(DNS, 2, 2), Bound(OTHER, 1, 1)), (HTTP,), 2, False),
+    Setup(3, (Bound(DNS, 2, 2), Bound(OTHER, 1, 1)), (HTTP,), False),
     Commit(3),
     Abort(3, "why"),
     Prepared(3),
@@ -151,7 +151,7 @@ def test_what_is_no_record_is_an_error():
 
 
 def test_sockets_are_taken_apart():
-    setup = Setup(1, (Bound(DNS, 2, 1), Bound(OTHER, 1, 1)), (HTTP, ("", 8181)), 1, True)
+    setup = Setup(1, (Bound(DNS, 2, 1), Bound(OTHER, 1, 1)), (HTTP, ("", 8181)), True)
     assert sockets_of(setup, range(100, 108)) == (
         {DNS: ([101, 102], [103]), OTHER: ([104], [105])},
         {HTTP: 106, ("", 8181): 107},
@@ -161,7 +161,7 @@ def test_sockets_are_taken_apart():
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 4, 5, 7])
 def test_sockets_that_were_lost_are_missed(count):
     """The kernel drops descriptors that a process may not have."""
-    setup = Setup(1, (Bound(DNS, 2, 1), Bound(OTHER, 1, 1)), (), 1, True)
+    setup = Setup(1, (Bound(DNS, 2, 1), Bound(OTHER, 1, 1)), (), True)
     with pytest.raises(ClusterDNSError, match="raise the limit of open files"):
         sockets_of(setup, range(count))
 

@@ -101,7 +101,7 @@ def test_as_many_sockets_as_go_with_a_message_get_through():
     assert len(most.sockets()) == MAX_DESCRIPTORS - 1
     ours, theirs = pair()
     with ours.sock, theirs:
-        assert ours.send(*most.setup(2, True))
+        assert ours.send(*most.setup(True))
         _, descriptors, _, _ = socket.recv_fds(theirs, 65_536, MAX_DESCRIPTORS)
         assert len(descriptors) == MAX_DESCRIPTORS
         for each in descriptors:
@@ -119,8 +119,8 @@ def test_more_sockets_than_go_with_a_message_are_refused(dns, http, count):
 
 def test_a_child_finds_each_socket_where_it_belongs():
     made = generation([ONE, TWO], [THREE, ONE])
-    setup, descriptors = made.setup(2, False)
-    assert (setup.generation, setup.workers, setup.now) == (1, 2, False)
+    setup, descriptors = made.setup(False)
+    assert (setup.generation, setup.now) == (1, False)
     assert setup.listeners == (Bound(ONE, 1, 1), Bound(TWO, 1, 1))
     assert descriptors[0] == made.record
     dns, http = sockets_of(setup, descriptors)
